@@ -1,0 +1,20 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rig.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A private PostgreSQL, started when the first test asks for it."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """An empty PostgreSQL database for one test, as a SQLAlchemy URL."""
+    return postgres.new_database()

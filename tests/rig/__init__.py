@@ -1,0 +1,1 @@
+"""What tests share: real processes and servers, started privately on loopback and ended with the test."""
