@@ -1,0 +1,87 @@
+"""Mailboxes and paths as SMTP writes them (RFC 5321 §4.1.2, RFC 6531 §3.3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+"
+_DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_QUOTED_STRING = re.compile(r'"(?:[\x20!#-\[\]-~\x80-\U0010ffff]|\\[\x20-~])*"')
+_DOMAIN = re.compile(
+    r"(?=.{1,255}\Z)(?:[A-Za-z0-9_\x80-\U0010ffff](?:[A-Za-z0-9_\-\x80-\U0010ffff]{0,61}[A-Za-z0-9_\x80-\U0010ffff])?)"
+    r"(?:\.[A-Za-z0-9_\x80-\U0010ffff](?:[A-Za-z0-9_\-\x80-\U0010ffff]{0,61}[A-Za-z0-9_\x80-\U0010ffff])?)*"
+)
+_ADDRESS_LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]")
+_SOURCE_ROUTE = re.compile(r"@[^:@,\s]+(?:,@[^:@,\s]+)*:")
+_IN_TEXT = re.compile(
+    r"[^\s<>()\[\]:;,\"'=]+@(?:[A-Za-z0-9_\x80-\U0010ffff][A-Za-z0-9_.\-\x80-\U0010ffff]*|\[[^\]\s]*\])"
+)
+
+Disclosure: TypeAlias = Literal["full", "masked", "none"]
+"""How much of an address a log may show: all, the first character and the domain, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox: local part as written (quotes kept), domain as written. Compared with the domain's case folded."""
+
+    local_part: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local_part}@{self.domain}" if self.domain else self.local_part
+
+    @property
+    def ascii(self) -> bool:
+        """True when it can be sent without SMTPUTF8 (RFC 6531)."""
+        return str(self).isascii()
+
+    @property
+    def key(self) -> str:
+        """The form to compare by: all lower-case, since no provider of ours tells cases of a local part apart."""
+        return str(self).lower()
+
+
+ReversePath: TypeAlias = Mailbox | None
+"""The reverse-path; `<>` is None."""
+
+
+def parse_mailbox(text: str) -> Mailbox | None:
+    """Read `local@domain`; None where RFC 5321 §4.1.2 does not allow it. `postmaster` may stand alone (§4.1.1.3)."""
+    if len(text) > 320:
+        return None
+    if text.lower() == "postmaster":
+        return Mailbox(text, "")
+    local_part, at, domain = text.rpartition("@")
+    if not at or len(local_part.encode("utf-8")) > 64:
+        return None
+    if not (_DOT_STRING.fullmatch(local_part) or _QUOTED_STRING.fullmatch(local_part)):
+        return None
+    if not (_DOMAIN.fullmatch(domain) or _ADDRESS_LITERAL.fullmatch(domain)):
+        return None
+    return Mailbox(local_part, domain)
+
+
+def parse_path(text: str) -> Mailbox | None:
+    """Read what stands between the angle brackets of a path; a source route is dropped (RFC 5321 appendix C)."""
+    route = _SOURCE_ROUTE.match(text)
+    return parse_mailbox(text[route.end() :] if route else text)
+
+
+def shown(address: str, disclosure: Disclosure) -> str:
+    """Return `address` as a log may show it: `a***@clinic.test` when masked, `***` when none."""
+    if disclosure == "full" or not address:
+        return address
+    if disclosure == "none":
+        return "***"
+    local_part, at, domain = address.rpartition("@")
+    return f"{local_part[:1]}***@{domain}" if at else f"{address[:1]}***"
+
+
+def shown_text(text: str, disclosure: Disclosure) -> str:
+    """Return `text`, somebody's free words, with every address in it as a log may show it."""
+    if disclosure == "full" or "@" not in text:
+        return text
+    return _IN_TEXT.sub(lambda found: shown(found[0], disclosure), text)

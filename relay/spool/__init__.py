@@ -1,0 +1,1 @@
+"""Mail we are responsible for, safe across a crash. States and transitions: `docs/spool.md`."""

@@ -1,0 +1,181 @@
+"""The spool's three faces: what inbound, transfer and operators may do with it. The store behind them is `store.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from relay.envelope import Content, Envelope, Origin
+from relay.spool.records import (
+    Claim,
+    Gate,
+    Priority,
+    QueueCounts,
+    QueueEntry,
+    Selection,
+    Settlement,
+    TraceEntry,
+    Use,
+)
+
+
+class SpoolError(Exception):
+    """The spool cannot do it now. `full`: too little room, 452 4.3.1; else broken or locked, 451 4.3.0."""
+
+    def __init__(self, text: str, *, full: bool = False) -> None:
+        super().__init__(text)
+        self.full = full
+
+
+class Draft(Protocol):
+    """Content that is being received, already in the spool but named by no message yet."""
+
+    async def write(self, octets: bytes) -> None:
+        """Append; waits while four chunks of this draft are not yet written. Raises SpoolError."""
+        ...
+
+    async def discard(self) -> None:
+        """Give the room back. Does nothing once the draft was put; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message to be put. All recipients start with the same `candidates` (never empty) and `give_up_at`.
+
+    `content` is the whole message or a draft that holds it; `size` and `eight_bit` speak of it.
+    """
+
+    id: str
+    origin: Origin
+    envelope: Envelope
+    candidates: tuple[str, ...]
+    content: bytes | Draft
+    size: int
+    eight_bit: bool
+    header_from: str
+    message_id: str
+    accepted_at: int
+    give_up_at: int
+    priority: Priority = Priority.NORMAL
+    notice: bool = False
+
+
+class Intake(Protocol):
+    """What inbound may do."""
+
+    def next_id(self) -> str:
+        """Return a new message ID: strictly increasing as ASCII on this node, over restarts and clocks set back."""
+        ...
+
+    def refusal(self) -> SpoolError | None:
+        """Return why no message can be accepted just now, without waiting; None when it can."""
+        ...
+
+    def waiting(self, client: str) -> int:
+        """Return how many messages of this client wait, without waiting."""
+        ...
+
+    def draft(self) -> Draft:
+        """Begin a draft."""
+        ...
+
+    async def put(self, arrival: Arrival) -> None:
+        """Return when the message is on stable storage. Raises SpoolError, and then nothing of it is kept."""
+        ...
+
+
+class Outgoing(Protocol):
+    """What transfer may do."""
+
+    async def wait_for_work(self, upstream: str, until_at: int | None) -> None:
+        """Return when a recipient of this upstream may have become due or its gate changed, or at `until_at`."""
+        ...
+
+    async def claim(self, upstream: str, messages: int, recipients: int) -> Sequence[Claim]:
+        """Lease what is due: at most `messages` claims, high priority and oldest first, of at most `recipients` each.
+
+        Their attempts are counted in the same transaction. Raises SpoolError.
+        """
+        ...
+
+    async def renew(self, claims: Sequence[Claim]) -> set[str]:
+        """Extend the leases; return the tokens of those still held. Raises SpoolError."""
+        ...
+
+    async def give_back(self, claims: Sequence[Claim]) -> None:
+        """Make the claims due again at once, their attempt not counted: it never began. Raises SpoolError."""
+        ...
+
+    async def settle(self, claim: Claim, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> bool:
+        """Record the outcome of every recipient of the claim, and the notices it causes, in one transaction.
+
+        False when the lease was lost: then nothing has changed. Raises SpoolError.
+        """
+        ...
+
+    async def record_use(self, upstream: str, use: Use) -> None:
+        """Count against the upstream's quotas. Raises SpoolError."""
+        ...
+
+    async def uses(self, upstream: str, since_at: int) -> Sequence[Use]:
+        """Return the uses since then, oldest first, those older than an hour in sums of a minute."""
+        ...
+
+    async def move(self, source: str, target: str, limit: int) -> int:
+        """Move up to `limit` due, certain rows from one upstream to the next of their candidates; return how many."""
+        ...
+
+    def next_id(self) -> str:
+        """Return a new message ID, for a notice."""
+        ...
+
+    def gate(self, upstream: str) -> Gate | None:
+        """Return the upstream's gate when it is held, without waiting."""
+        ...
+
+    async def hold(self, gate: Gate) -> None:
+        """Hold the upstream, or change its gate."""
+        ...
+
+    async def release(self, upstream: str) -> bool:
+        """Open the gate; `give_up_at` of what waits there moves on by the time held. False when it was open."""
+        ...
+
+
+Change = Literal["hold", "release", "retry", "remove"]
+
+
+class Inspection(Protocol):
+    """What operators may see and do; everything is read beside the writing task and never delays it."""
+
+    async def queue(self, selection: Selection, after: str | None, limit: int) -> Sequence[QueueEntry]:
+        """Return messages with something waiting, oldest first, those behind the ID `after`."""
+        ...
+
+    async def trace(
+        self, selection: Selection, recipient: str | None, since_at: int | None, limit: int
+    ) -> Sequence[TraceEntry]:
+        """Return what became of messages, newest first; `recipient` is an address, compared without case."""
+        ...
+
+    async def counts(self) -> QueueCounts:
+        """Return what waits, from counts kept by the transactions that change them."""
+        ...
+
+    async def change(self, change: Change, selection: Selection) -> int:
+        """Hold, release, retry or remove the waiting recipients meant; return of how many messages."""
+        ...
+
+    async def reroute(self, selection: Selection, upstream: str) -> int:
+        """Give the queued and held recipients meant to another upstream; return of how many messages."""
+        ...
+
+    def gates(self) -> Mapping[str, Gate]:
+        """Return the held upstreams."""
+        ...
+
+    async def content(self, id: str) -> Content | None:  # noqa: A002 - the contract's word
+        """Return a message's content while it is kept."""
+        ...
