@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from relay.address import ReversePath
-from relay.envelope import Origin
 from relay.logs import Log
 from relay.metrics import MECHANISMS, REFUSALS, Metrics
 from relay.reply import Reply
