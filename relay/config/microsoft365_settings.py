@@ -1,0 +1,146 @@
+"""[upstream.NAME] with type = "microsoft365"; limits of Exchange Online per mailbox as Microsoft publishes them."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from relay.config.listener_settings import PrivateKey
+from relay.config.mistake import mistake
+from relay.config.secret_reference import SecretPlace
+from relay.config.section import Count, FilePath, Line, MailAddress, Section, several
+from relay.config.upstream_settings import UpstreamSettings
+
+Credential = Literal["client_secret", "certificate", "device_code", "managed_identity", "federated"]
+Cloud = Literal["public", "us-gov-high", "us-gov-dod", "china"]
+
+# Host of SMTP, host of the authority, audience of a token.
+CLOUDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "public": ("smtp.office365.com", "login.microsoftonline.com", "outlook.office365.com"),
+    "us-gov-high": ("smtp.office365.us", "login.microsoftonline.us", "outlook.office365.us"),
+    "us-gov-dod": ("outlook-dod.office365.us", "login.microsoftonline.us", "outlook-dod.office365.us"),
+    "china": ("smtp.partner.outlook.cn", "login.partner.microsoftonline.cn", "partner.outlook.cn"),
+}
+
+DELEGATED_SCOPE: Final = "https://outlook.office.com/SMTP.Send"
+"""A person's sign-in asks for this in the public cloud; msal adds offline_access itself."""
+
+CREDENTIAL_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "client_secret": ("client_secret",),
+    "certificate": ("certificate", "private_key", "pfx", "passphrase"),
+    "federated": ("assertion",),
+    "managed_identity": ("identity",),
+    "device_code": (),
+}
+"""Which keys belong to which credential."""
+
+_GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_DOMAIN: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,62}")
+
+
+class Assertion(Section):
+    """Where the assertion of a federated credential comes from: a file, or what a command prints."""
+
+    file: FilePath | None = Field(default=None, description="the file with the assertion; read anew for every token")
+    command: Annotated[tuple[Line, ...], BeforeValidator(several)] = Field(
+        default=(), description="a command and its arguments; its output is the assertion"
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Assertion":
+        if (self.file is None) == (not self.command):
+            raise mistake("needs a file or a command", 'write { file = "..." } or { command = ["..."] }')
+        return self
+
+
+def _tenant(value: str) -> str:
+    if not (_GUID.fullmatch(value) or _DOMAIN.fullmatch(value)):
+        raise mistake(
+            f'"{value:.80}" is neither a tenant\'s ID nor its domain',
+            "copy the Directory (tenant) ID from the app's Overview in the Entra admin center",
+        )
+    return value
+
+
+def _client_id(value: str) -> str:
+    if not _GUID.fullmatch(value):
+        raise mistake(
+            f'"{value:.80}" is not an application\'s ID',
+            "copy the Application (client) ID from the app's Overview in the Entra admin center",
+        )
+    return value
+
+
+def _https(value: str) -> str:
+    if not re.fullmatch(r"https://[^\s/?#@]+/[^\s?#]+", value):
+        raise mistake(
+            f'"{value:.80}" is not an https URL with a path',
+            'write it like "https://login.microsoftonline.com/TENANT-ID"',
+        )
+    return value
+
+
+class Microsoft365Settings(UpstreamSettings):
+    """Exchange Online by XOAUTH2: 3 connections, 30 messages a minute, 10,000 recipients a day, 500 a message."""
+
+    type: Literal["microsoft365"] = Field(default="microsoft365", description="Microsoft 365 by XOAUTH2")
+    mailbox: MailAddress = Field(description="the mailbox that sends, licensed and with SMTP AUTH switched on")
+    may_send_as: Annotated[tuple[MailAddress, ...], BeforeValidator(several)] = Field(
+        default=(), description="the addresses, besides the mailbox, that it has the right to send as"
+    )
+    tenant: Annotated[str, AfterValidator(_tenant)] = Field(
+        default="", description="the Directory (tenant) ID, or a domain of the tenant"
+    )
+    client_id: Annotated[str, AfterValidator(_client_id)] = Field(
+        default="", description="the Application (client) ID of the app registration"
+    )
+    credential: Credential = Field(description="how the relay proves that it is that application")
+    client_secret: SecretPlace | None = Field(default=None, description="client_secret: the secret's value, not its ID")
+    certificate: FilePath | None = Field(default=None, description="certificate: its PEM file")
+    private_key: PrivateKey | None = Field(default=None, description="certificate: its private key, a path or a secret")
+    pfx: FilePath | None = Field(default=None, description="certificate: both in one PFX (PKCS #12) file")
+    passphrase: SecretPlace | None = Field(default=None, description="certificate: of the private key or the PFX file")
+    assertion: Assertion | None = Field(default=None, description="federated: where the assertion comes from")
+    identity: Line | None = Field(
+        default=None, description="managed_identity: the client ID of a user-assigned one; default: system-assigned"
+    )
+    cloud: Cloud = Field(default="public", description="the national cloud of the tenant")
+    via: Literal["smtp", "graph"] = Field(
+        default="smtp", description="smtp, or graph where the tenant has SMTP AUTH switched off"
+    )
+    authority: Annotated[str, AfterValidator(_https)] = Field(
+        default="", description="where tokens come from; default: the cloud's, with the tenant"
+    )
+    scope: Line = Field(default="", description="what the token is for; default: the cloud's, by credential")
+    max_connections: Count = Field(default=3, description="connections open at once")
+    messages_per_minute: Count | None = Field(default=30, description="messages in any 60 seconds, counted at MAIL")
+    recipients_per_day: Count | None = Field(default=10000, description="recipients in any 24 hours")
+    recipients_per_message: Count = Field(default=500, description="larger envelopes are split")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_cloud(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        credential = value.get("credential") or _credential_meant(value)
+        smtp, login, audience = CLOUDS.get(str(value.get("cloud", "public")), CLOUDS["public"])
+        delegated = credential == "device_code" and audience == CLOUDS["public"][2]
+        app_only = f"https://{audience}/.default"
+        defaults = {"host": smtp, "scope": DELEGATED_SCOPE if delegated else app_only}
+        if isinstance(value.get("tenant"), str) and value["tenant"]:
+            defaults["authority"] = f"https://{login}/{value['tenant']}"
+        if credential is not None:
+            defaults["credential"] = credential
+        return defaults | value
+
+    @property
+    def account(self) -> str | None:
+        """The mailbox."""
+        return self.mailbox
+
+
+def _credential_meant(table: Mapping[str, object]) -> str | None:
+    """The credential whose keys are there, where they are of one only."""
+    meant = [credential for credential, keys in CREDENTIAL_KEYS.items() if any(key in table for key in keys)]
+    return meant[0] if len(meant) == 1 else None

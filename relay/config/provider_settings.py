@@ -1,0 +1,116 @@
+"""[upstream.NAME] of the types gmail, ses, smtp and capture."""
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from relay.config.mistake import mistake
+from relay.config.presets import PRESETS
+from relay.config.quantities import Duration
+from relay.config.secret_reference import SecretPlace
+from relay.config.section import Count, FilePath, Line, MailAddress
+from relay.config.upstream_settings import UpstreamSettings
+
+Auth = Literal["auto", "none", "plain", "login", "cram-md5", "xoauth2"]
+
+_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+_PERSONAL: Final = ("@gmail.com", "@googlemail.com")
+_PORTS: Final = {"starttls": 587, "implicit": 465, "none": 25}
+
+
+def _region(value: str) -> str:
+    if not _REGION.fullmatch(value):
+        raise mistake(f'"{value:.40}" is not a region of AWS', 'write it like "ap-southeast-2"')
+    return value
+
+
+def _preset(value: str) -> str:
+    if value not in PRESETS:
+        raise mistake(f'there is no preset "{value:.40}"', f"choose one of {', '.join(PRESETS)}, or give host and port")
+    return value
+
+
+class GmailSettings(UpstreamSettings):
+    """Gmail and Google Workspace: 100 recipients a message; 10,000 a day, 500 for a personal account."""
+
+    type: Literal["gmail"] = Field(default="gmail", description="Gmail or Google Workspace")
+    host: str = Field(default="smtp.gmail.com", description="the name or address of its server")
+    username: Line = Field(default="", description="the account's address")
+    app_password: SecretPlace | None = Field(
+        default=None, description="16 letters; spaces as Google prints them are fine"
+    )
+    service_account: SecretPlace | None = Field(
+        default=None, description="Workspace: the JSON key of a service account with domain-wide delegation"
+    )
+    mailbox: MailAddress | None = Field(default=None, description="with service_account: the mailbox that sends")
+    may_send_as: tuple[MailAddress, ...] = Field(
+        default=(), description="the addresses, besides the account's own, that it may send as"
+    )
+    max_connections: Count = Field(default=5, description="connections open at once")
+    recipients_per_day: Count | None = Field(default=10000, description="recipients in any 24 hours")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_account(cls, value: object) -> object:
+        if isinstance(value, dict) and str(value.get("username", "")).casefold().endswith(_PERSONAL):
+            return {"recipients_per_day": 500} | value
+        return value
+
+    @property
+    def account(self) -> str | None:
+        """The mailbox, or the address that logs in."""
+        return self.mailbox or (self.username if "@" in self.username else None)
+
+
+class SesSettings(UpstreamSettings):
+    """Amazon SES by SMTP: 50 recipients a message."""
+
+    type: Literal["ses"] = Field(default="ses", description="Amazon SES by its SMTP endpoint")
+    region: Annotated[str, AfterValidator(_region)] = Field(default="", description="the AWS region; it gives the host")
+    username: Line = Field(description="the SMTP user name (not an IAM access key made for anything else)")
+    password: SecretPlace = Field(description="the SMTP password, derived for this region")
+    recipients_per_message: Count = Field(default=50, description="larger envelopes are split")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_region(cls, value: object) -> object:
+        if isinstance(value, dict) and _REGION.fullmatch(str(value.get("region"))):
+            domain = "amazonaws.com.cn" if str(value["region"]).startswith("cn-") else "amazonaws.com"
+            return {"host": f"email-smtp.{value['region']}.{domain}"} | value
+        return value
+
+
+class SmtpSettings(UpstreamSettings):
+    """Any SMTP server: an ISP, Microsoft's connector on port 25, another relay."""
+
+    type: Literal["smtp"] = Field(default="smtp", description="any other SMTP server")
+    preset: Annotated[str, AfterValidator(_preset)] | None = Field(
+        default=None, description=f"a service known by name, which sets what follows: {', '.join(PRESETS)}"
+    )
+    auth: Auth = Field(default="auto", description="the mechanism; auto: the best that both sides know")
+    username: Line | None = Field(default=None, description="the user name there")
+    password: SecretPlace | None = Field(default=None, description="the password there; with xoauth2 an access token")
+    client_certificate: FilePath | None = Field(
+        default=None, description="one PEM file with the certificate that we show, its chain and its key; watched"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_preset(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        preset = PRESETS.get(str(value.get("preset")), {})
+        security = value.get("security", preset.get("security", "starttls"))
+        by_security = _PORTS.get(str(security), 587)
+        port = by_security if "security" in value and security != preset.get("security") else None
+        return {"port": by_security} | dict(preset) | ({"port": port} if port else {}) | value
+
+
+class CaptureSettings(UpstreamSettings):
+    """Keeps the mail in state_dir/capture/NAME (maildir) instead of sending it."""
+
+    type: Literal["capture"] = Field(default="capture", description="keeps the mail in a maildir: training, tests")
+    keep: Duration = Field(default=7 * 86400.0, description="how long the mail is kept")
+    max_connections: Count = Field(default=4, description="messages stored at once")
+    recipients_per_message: Count = Field(default=10000, description="larger envelopes are split")

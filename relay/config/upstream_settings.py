@@ -1,0 +1,75 @@
+"""What every [upstream.NAME] takes, whatever its type."""
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from relay.config.listener_settings import Security
+from relay.config.mistake import mistake
+from relay.config.quantities import Duration
+from relay.config.secret_reference import SecretPlace
+from relay.config.section import Count, FilePath, Host, Line, Port, Section
+
+_PROXY: Final = re.compile(r"(http|socks5)://(\[[0-9A-Fa-f:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?/?")
+
+
+def _proxy(value: str) -> str:
+    # Not quoted: it may hold a password.
+    if "@" in value:
+        raise mistake(
+            "a user or password in the URL is refused", "use proxy_username and proxy_password beside the proxy"
+        )
+    if not _PROXY.fullmatch(value):
+        raise mistake(
+            f'"{value:.80}" is not the URL of a proxy',
+            'write "http://proxy.clinic.test:3128" or "socks5://proxy.clinic.test:1080"',
+        )
+    return value
+
+
+class UpstreamSettings(Section):
+    """A provider that takes our mail. Each type is a class of its own with the defaults of that provider."""
+
+    type: str = Field(description="which provider it is; sets the defaults of all else")
+    host: Host = Field(default="", description="the name or address of its server")
+    port: Port = Field(default=587, description="its TCP port")
+    security: Security = Field(
+        default="starttls", description="starttls (never without), implicit (TLS from the start) or none"
+    )
+    verify: Literal["peer", "none"] = Field(default="peer", description="whether its certificate must be right")
+    ca_file: FilePath | None = Field(
+        default=None, description="PEM file of authorities besides the system's; for the token endpoint too; watched"
+    )
+    ehlo_name: Line = Field(default="", description="the name given at EHLO; default: hostname")
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
+        default=None, description="http://HOST:PORT (CONNECT) or socks5://HOST:PORT; for the token endpoint too"
+    )
+    proxy_username: Line | None = Field(default=None, description="the user name at the proxy")
+    proxy_password: SecretPlace | None = Field(default=None, description="the password at the proxy")
+    max_connections: Count = Field(default=10, description="connections open at once")
+    messages_per_minute: Count | None = Field(default=None, description="messages in any 60 seconds, counted at MAIL")
+    recipients_per_day: Count | None = Field(default=None, description="recipients in any 24 hours")
+    recipients_per_message: Count = Field(default=100, description="larger envelopes are split")
+    session_limit: Duration = Field(default=900.0, description="a connection is not used longer")
+    long_lines: Literal["keep", "reencode"] = Field(
+        default="keep",
+        description="lines above 998 octets; keep: re-encoded once after a refusal that speaks of them",
+    )
+    timeout: Duration = Field(default=60.0, description="how long a reply, or progress, is waited for")
+    failover_after: Duration = Field(
+        default=300.0, description="unreachable for so long: the client's next upstream gets the mail"
+    )
+
+    @property
+    def account(self) -> str | None:
+        """The address that the provider knows us by, where it has one and minds the From."""
+        return None
+
+    def sends_as(self, address: str) -> bool:
+        """Whether a From of this address may go out unchanged, as far as the settings tell."""
+        own = self.account
+        if own is None:
+            return True
+        also: tuple[str, ...] = getattr(self, "may_send_as", ())
+        return address.casefold() in {own.casefold(), *(other.casefold() for other in also)}
