@@ -5,8 +5,9 @@ FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python3 -m venv /opt/relay
-COPY requirements.lock pyproject.toml README.md ./
-RUN /opt/relay/bin/pip install --require-hashes --requirement requirements.lock
+COPY requirements-build.lock requirements.lock pyproject.toml README.md ./
+RUN /opt/relay/bin/pip install --require-hashes --requirement requirements-build.lock \
+ && /opt/relay/bin/pip install --require-hashes --requirement requirements.lock
 COPY relay ./relay
 RUN /opt/relay/bin/pip install --no-deps --no-build-isolation . \
  && /opt/relay/bin/python -m compileall -q /opt/relay
