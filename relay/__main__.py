@@ -1,0 +1,49 @@
+"""The entry point: `serve` at once, every other command by way of the command line's libraries."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from relay.cli.arguments import arguments_from
+
+
+def main() -> None:
+    """Run what was typed and exit with its status; no traceback reaches a user."""
+    sys.exit(_status(sys.argv[1:]))
+
+
+def _status(words: list[str]) -> int:
+    try:
+        arguments = arguments_from(words)
+        if arguments.serves:
+            from relay.daemon import serve
+
+            return serve(arguments.config)
+        from relay.cli.command import run
+
+        status = run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _defect(error)
+    return status
+
+
+def _defect(error: Exception) -> int:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "unknown place"
+    text = " ".join(str(error).split())
+    sys.stderr.write(f"relay: {type(error).__name__} at {where}: {text:.300}; this is a defect of Relay, report it\n")
+    return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What each command asks for, answered from the spool; the running relay and a command without one use the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast, get_args
+
+from relay.address import parse_mailbox
+from relay.config.settings import Settings
+from relay.control.shapes import queue_detail_shape, queue_shape, trace_shape
+from relay.control.socket import RefusedError
+from relay.control.status import Life, status_of
+from relay.control.trial import trial_of, trial_sender
+from relay.journal import Journal
+from relay.spool.contract import Change, Inspection, Outgoing
+from relay.spool.records import Gate, HoldReason, Selection
+from relay.upstream.contract import Upstream
+
+PAGE = 500
+"""Messages in one answer; the command asks on."""
+
+
+class Answers:
+    """Answers requests by name. `settings` gives those in force; `upstream` makes or finds an upstream by name."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        inspection: Inspection,
+        outgoing: Outgoing,
+        journal: Journal,
+        upstream: Callable[[str], Upstream],
+        life: Life | None = None,
+        reload: Callable[[], Awaitable[list[str]]] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._inspection = inspection
+        self._outgoing = outgoing
+        self._journal = journal
+        self._upstream = upstream
+        self._life = life
+        self._reload = reload
+        self._known: dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {
+            "status": self._status,
+            "queue.list": self._queue_list,
+            "queue.show": self._queue_show,
+            "queue.change": self._queue_change,
+            "queue.reroute": self._queue_reroute,
+            "upstream.hold": self._upstream_hold,
+            "upstream.release": self._upstream_release,
+            "upstream.retry": self._upstream_retry,
+            "trace": self._trace,
+            "test": self._test,
+            "reload": self._reload_settings,
+        }
+
+    async def answer(self, command: str, arguments: Mapping[str, Any]) -> Any:
+        """Return the JSON value asked for. Raises RefusedError."""
+        known = self._known.get(command)
+        if known is None:
+            raise RefusedError(f"{command:.40}: not known to this version of relay")
+        return await known(arguments)
+
+    async def _status(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return await status_of(self._settings(), self._inspection, self._outgoing, self._life)
+
+    async def _queue_list(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+        selection = self._selection(arguments)
+        entries = await self._inspection.queue(selection, arguments.get("after"), PAGE)
+        return [queue_shape(entry) for entry in entries]
+
+    async def _queue_show(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        entries = await self._inspection.queue(Selection(id=arguments["id"]), None, 1)
+        if not entries:
+            raise await self._not_waiting(arguments["id"])
+        return queue_detail_shape(entries[0])
+
+    async def _queue_change(self, arguments: Mapping[str, Any]) -> dict[str, int]:
+        change = arguments["change"]
+        if change not in get_args(Change):
+            raise RefusedError(f"{change:.40}: not something that can be done to a message")
+        selection = self._selection(arguments)
+        changed = await self._inspection.change(cast(Change, change), selection)
+        return await self._changed(selection, changed, str(change))
+
+    async def _queue_reroute(self, arguments: Mapping[str, Any]) -> dict[str, int]:
+        target = self._named_upstream(arguments["to"])
+        selection = self._selection(arguments)
+        changed = await self._inspection.reroute(selection, target)
+        return await self._changed(selection, changed, "reroute")
+
+    async def _changed(self, selection: Selection, changed: int, change: str) -> dict[str, int]:
+        if selection.id is not None and not changed:
+            waiting = await self._inspection.queue(selection, None, 1)
+            if not waiting:
+                raise await self._not_waiting(selection.id)
+        self._journal.told(f"operator_{change}", id=selection.id, client=selection.client, messages=changed)
+        return {"messages": changed}
+
+    async def _not_waiting(self, message_id: str) -> RefusedError:
+        traced = await self._inspection.trace(Selection(id=message_id), None, None, 1)
+        if traced:
+            return RefusedError(
+                f"{message_id:.40}: not waiting any more; relay trace {message_id:.40} says what became of it"
+            )
+        return RefusedError(f"{message_id:.40}: no message has this ID; relay queue list shows those that wait")
+
+    async def _upstream_hold(self, arguments: Mapping[str, Any]) -> dict[str, int]:
+        name = self._named_upstream(arguments["upstream"])
+        found = self._outgoing.gate(name)
+        since = found.since_at if found else _now()
+        gate = Gate(name, HoldReason.OPERATOR, since, None, None)
+        await self._outgoing.hold(gate)
+        self._journal.upstream_held(gate)
+        return {"upstreams": 1}
+
+    async def _upstream_release(self, arguments: Mapping[str, Any]) -> dict[str, int]:
+        name = self._named_upstream(arguments["upstream"])
+        opened = await self._outgoing.release(name)
+        if opened:
+            self._journal.upstream_released(name)
+        return {"upstreams": int(opened)}
+
+    async def _upstream_retry(self, arguments: Mapping[str, Any]) -> dict[str, int]:
+        """Make what waits for the upstream due; a gate that is probed is probed at once."""
+        name = arguments["upstream"]
+        gate = self._outgoing.gate(name)
+        if gate is not None and gate.next_probe_at is not None:
+            await self._outgoing.hold(dataclasses.replace(gate, next_probe_at=_now()))
+        return {"messages": await self._inspection.change("retry", self._selection(arguments))}
+
+    async def _trace(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+        selection = self._selection(arguments)
+        limit = min(int(arguments.get("limit") or PAGE), PAGE)
+        entries = await self._inspection.trace(selection, arguments.get("to"), arguments.get("since_at"), limit)
+        if selection.id is not None and not entries:
+            raise RefusedError(f"{selection.id:.40}: no message has this ID; relay trace lists the latest")
+        return [trace_shape(entry) for entry in entries]
+
+    async def _test(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name = self._named_upstream(arguments["upstream"])
+        settings = self._settings()
+        sender_text = arguments.get("from") or trial_sender(settings, name)
+        sender, recipient = parse_mailbox(sender_text), parse_mailbox(arguments["to"])
+        if sender is None or recipient is None:
+            raise RefusedError(f"{(sender_text if sender is None else arguments['to']):.80}: not an e-mail address")
+        return await trial_of(self._upstream(name), self._outgoing, settings.hostname, sender, recipient)
+
+    async def _reload_settings(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if self._reload is None:
+            raise RefusedError("no relay is running; relay serve starts one")
+        problems = await self._reload()
+        return {"ok": not problems, "problems": problems}
+
+    def _selection(self, arguments: Mapping[str, Any]) -> Selection:
+        return Selection(arguments.get("id"), arguments.get("client"), arguments.get("upstream"))
+
+    def _named_upstream(self, name: str) -> str:
+        known = self._settings().upstream
+        if name not in known:
+            raise RefusedError(f"{name:.60}: no such upstream; there are: {', '.join(known) or 'none'}")
+        return name
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

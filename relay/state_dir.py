@@ -1,0 +1,81 @@
+"""The folder that holds the queue, the sealed store and the tokens: 0700, one `serve` at a time, its owner's."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class StateDirError(Exception):
+    """The folder can't be used; the text says why and what to do, in one line."""
+
+
+def prepare(state_dir: Path) -> None:
+    """Make the folder, or take the rights of others off it. Raises StateDirError."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = state_dir.stat()
+        if found.st_mode & 0o077 and found.st_uid == os.geteuid():
+            state_dir.chmod(0o700)
+    except OSError as error:
+        raise StateDirError(f"{state_dir}: {error.strerror}; make it, owned by the user that runs relay") from error
+    if not os.access(state_dir, os.W_OK | os.X_OK, effective_ids=True):
+        raise StateDirError(f"{state_dir}: not writable; it belongs to the user that runs relay (chown)")
+
+
+@contextlib.contextmanager
+def locked(state_dir: Path) -> Iterator[None]:
+    """Keep every other `serve` off this folder; relay.lock says our pid. Raises StateDirError naming the other's."""
+    path = state_dir / "relay.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateDirError(f"{path}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            raise StateDirError(
+                f"{state_dir}: a relay is running on it already, pid {holder}; stop it first, or set another state_dir"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def holder_of(state_dir: Path) -> int | None:
+    """Return the pid of the `serve` that runs on this folder, or None."""
+    try:
+        descriptor = os.open(state_dir / "relay.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.pread(descriptor, 20, 0).strip() or b"0")
+    finally:
+        os.close(descriptor)
+    return None
+
+
+@contextlib.contextmanager
+def as_owner(state_dir: Path) -> Iterator[None]:
+    """Be the folder's owner where we are root, so that no file in it becomes unreadable for the relay."""
+    found = state_dir.stat() if os.geteuid() == 0 and state_dir.exists() else None
+    if found is None or found.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    os.setegid(found.st_gid)
+    os.seteuid(found.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
