@@ -3,7 +3,7 @@
 import string
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StrictBool, Tag
 
 from relay.config.listener_settings import Networks
 from relay.config.mistake import mistake
@@ -26,9 +26,9 @@ class TextFile(Section):
     file: FilePath = Field(description="the file with the text, in UTF-8; watched")
 
 
-def _text_or_file(value: object) -> object:
+def _text_or_file(value: object) -> str:
     if isinstance(value, str | dict | TextFile):
-        return value
+        return "text" if isinstance(value, str) else "file"
     raise mistake("expected a text in quotes or a file", 'write "..." or { file = "..." }')
 
 
@@ -44,7 +44,7 @@ def _display_name(value: str) -> str:
     return value
 
 
-def _upstreams(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+def _upstreams(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise mistake("names no upstream", "name at least one table [upstream.NAME]")
     if len(set(value)) < len(value):
@@ -58,7 +58,7 @@ def _senders(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-Text = Annotated[str | TextFile, BeforeValidator(_text_or_file)]
+Text = Annotated[Annotated[str, Tag("text")] | Annotated[TextFile, Tag("file")], Discriminator(_text_or_file)]
 MailAddresses = Annotated[tuple[MailAddress, ...], BeforeValidator(several)]
 
 
@@ -69,7 +69,7 @@ class ClientSettings(Section):
     password: SecretPlace | None = Field(default=None, description="its password")
     networks: Networks = Field(default=(), description="the networks from which it connects")
     upstream: Annotated[tuple[Line, ...], BeforeValidator(one_or_several), AfterValidator(_upstreams)] = Field(
-        description="a name or a list of names: tried in this order while one is down"
+        description="a name or a list of names: tried in this order while one is down", examples=['"office365"']
     )
     senders: Annotated[tuple[Sender, ...], BeforeValidator(several), AfterValidator(_senders)] = Field(
         default=(), description="From and MAIL FROM that it may use; default: any"
@@ -112,7 +112,7 @@ class IdentitySettings(Section):
     """By its From to an upstream and a face: one client with many locations."""
 
     match: Annotated[tuple[Sender, ...], BeforeValidator(several), AfterValidator(_senders)] = Field(
-        description="the From addresses, or @domains, for which it stands"
+        description="the From addresses, or @domains, for which it stands", examples=['["north@clinic.test"]']
     )
     from_: MailAddress | None = Field(default=None, alias="from", description="the From they get; default: unchanged")
     name: Line | None = Field(default=None, description="the display name they get")

@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    model_validator,
+)
 
 from relay.config.endpoint import Address, Endpoint, Network
 from relay.config.mistake import mistake
@@ -28,10 +37,10 @@ def _instant(value: object) -> object:
     raise mistake("expected a date and time without quotes", "write it like 2026-12-24T00:00:00Z")
 
 
-def _file_or_secret(value: object) -> object:
+def _path_or_secret(value: object) -> str:
     if isinstance(value, str) and "-----BEGIN" in value:
         raise mistake("a private key in clear text is refused", f"write its path, {FORMS_TEXT}")
-    return value
+    return "secret" if isinstance(value, dict | SecretReference) else "path"
 
 
 def _not_empty(value: tuple[object, ...]) -> tuple[object, ...]:
@@ -40,7 +49,9 @@ def _not_empty(value: tuple[object, ...]) -> tuple[object, ...]:
     return value
 
 
-PrivateKey = Annotated[FilePath | SecretReference, BeforeValidator(_file_or_secret)]
+PrivateKey = Annotated[
+    Annotated[FilePath, Tag("path")] | Annotated[SecretReference, Tag("secret")], Discriminator(_path_or_secret)
+]
 """A private key in PEM: the path of a file, or a secret."""
 
 Networks = Annotated[tuple[Network, ...], BeforeValidator(several), AfterValidator(_not_empty)]
@@ -49,14 +60,18 @@ Networks = Annotated[tuple[Network, ...], BeforeValidator(several), AfterValidat
 class TlsSettings(Section):
     """The certificate that all listeners show."""
 
-    certificate: FilePath = Field(description="PEM file of the certificate with its chain; watched")
-    private_key: PrivateKey = Field(description="its private key in PEM: a path, or a secret; watched")
+    certificate: FilePath = Field(
+        description="PEM file of the certificate with its chain; watched", examples=['"/etc/relay/tls/fullchain.pem"']
+    )
+    private_key: PrivateKey = Field(
+        description="its private key in PEM: a path, or a secret; watched", examples=['"/etc/relay/tls/privkey.pem"']
+    )
 
 
 class ListenerSettings(Section):
     """An address on which applications bring mail."""
 
-    address: Endpoint = Field(description="where to listen: HOST:PORT, [::1]:25 or *:25")
+    address: Endpoint = Field(description="where to listen: HOST:PORT, [::1]:25 or *:25", examples=['"127.0.0.1:2525"'])
     security: Security = Field(
         default="starttls", description="starttls: plain until STARTTLS; implicit: TLS from the start; none: never TLS"
     )

@@ -85,7 +85,10 @@ class Microsoft365Settings(UpstreamSettings):
     """Exchange Online by XOAUTH2: 3 connections, 30 messages a minute, 10,000 recipients a day, 500 a message."""
 
     type: Literal["microsoft365"] = Field(default="microsoft365", description="Microsoft 365 by XOAUTH2")
-    mailbox: MailAddress = Field(description="the mailbox that sends, licensed and with SMTP AUTH switched on")
+    mailbox: MailAddress = Field(
+        description="the mailbox that sends, licensed and with SMTP AUTH switched on",
+        examples=['"no-reply@clinic.test"'],
+    )
     may_send_as: Annotated[tuple[MailAddress, ...], BeforeValidator(several)] = Field(
         default=(), description="the addresses, besides the mailbox, that it has the right to send as"
     )
@@ -95,7 +98,9 @@ class Microsoft365Settings(UpstreamSettings):
     client_id: Annotated[str, AfterValidator(_client_id)] = Field(
         default="", description="the Application (client) ID of the app registration"
     )
-    credential: Credential = Field(description="how the relay proves that it is that application")
+    credential: Credential = Field(
+        description="how the relay proves that it is that application", examples=['"client_secret"']
+    )
     client_secret: SecretPlace | None = Field(default=None, description="client_secret: the secret's value, not its ID")
     certificate: FilePath | None = Field(default=None, description="certificate: its PEM file")
     private_key: PrivateKey | None = Field(default=None, description="certificate: its private key, a path or a secret")
@@ -128,8 +133,9 @@ class Microsoft365Settings(UpstreamSettings):
         delegated = credential == "device_code" and audience == CLOUDS["public"][2]
         app_only = f"https://{audience}/.default"
         defaults = {"host": smtp, "scope": DELEGATED_SCOPE if delegated else app_only}
-        if isinstance(value.get("tenant"), str) and value["tenant"]:
-            defaults["authority"] = f"https://{login}/{value['tenant']}"
+        tenant = str(value.get("tenant", ""))
+        if _GUID.fullmatch(tenant) or _DOMAIN.fullmatch(tenant):
+            defaults["authority"] = f"https://{login}/{tenant}"
         if credential is not None:
             defaults["credential"] = credential
         return defaults | value

@@ -3,21 +3,21 @@
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, StrictInt
+from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
 
 from relay.config.client_settings import GIVE_UP, MailAddresses
 from relay.config.endpoint import Address, Endpoint
 from relay.config.mistake import mistake
 from relay.config.quantities import Duration, Size
 from relay.config.secret_reference import SecretPlace
-from relay.config.section import Line, Section
+from relay.config.section import FOLDER, Line, Section
 
 _WITH_PASSWORD: Final = re.compile(r"://[^/@?#]*:[^/@?#]*@|[?&]password=", re.IGNORECASE)
 _SQLITE: Final = re.compile(r"sqlite:///[^?#\0]+")
 _POSTGRESQL: Final = re.compile(r"(postgres|postgresql)(\+psycopg)?://[^\s\0]*")
 
 
-def _queue_url(value: str) -> str:
+def _queue_url(value: str, info: ValidationInfo) -> str:
     # The URL is never quoted: it may hold a password.
     if _WITH_PASSWORD.search(value):
         raise mistake(
@@ -29,6 +29,9 @@ def _queue_url(value: str) -> str:
             "not the URL of a queue",
             'write "sqlite:////var/lib/relay/queue.db" (four slashes: an absolute path) or "postgresql://user@host/db"',
         )
+    path = value.removeprefix("sqlite:///")
+    if path != value and not path.startswith("/") and info.context:
+        return f"sqlite:///{info.context[FOLDER]}/{path}"
     return value
 
 
@@ -64,7 +67,7 @@ class QueueSettings(Section):
 
 
 class AlertSettings(Section):
-    """Who is told, once, when an upstream is held, a secret is about to expire or mail is stuck; and when it is over."""
+    """Who is told when an upstream is held, a secret is about to expire or mail is stuck; and when that is over."""
 
     to: MailAddresses = Field(default=(), description="who gets alerts by mail")
     upstream: Line | None = Field(default=None, description="the upstream alerts go by; default: any that is open")

@@ -27,7 +27,6 @@ class Section(BaseModel):
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
         allow_inf_nan=False,
-        populate_by_name=True,
         str_max_length=1 << 20,
     )
 

@@ -49,8 +49,8 @@ def default_state_dir() -> Path:
     return Path("/var/lib/relay") if os.geteuid() == 0 else Path.home() / ".local/state/relay"
 
 
-class Settings(Section):
-    """Everything an operator decides."""
+class GeneralSettings(Section):
+    """The keys above the first table."""
 
     hostname: Host = Field(
         default_factory=machine_name, description="name in the banner and in EHLO; default: the machine's FQDN"
@@ -59,6 +59,11 @@ class Settings(Section):
         default_factory=default_state_dir,
         description="queue, sealed store, tokens; default: /var/lib/relay for root, else ~/.local/state/relay",
     )
+
+
+class Settings(GeneralSettings):
+    """Everything an operator decides."""
+
     tls: TlsSettings | None = Field(
         default=None, description="our certificate; absent: a local authority and a leaf are made in state_dir"
     )

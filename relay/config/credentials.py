@@ -1,0 +1,96 @@
+"""Whether an upstream has what its way of signing in needs, and nothing that belongs to another way."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from relay.config.draft import Draft
+from relay.config.microsoft365_settings import CREDENTIAL_KEYS, Microsoft365Settings
+from relay.config.problems import Fault, KeyPath
+from relay.config.provider_settings import GmailSettings, SesSettings, SmtpSettings
+
+
+def unfit_credentials(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
+    """What each upstream lacks, or has too much of. `tables` tells what was given, even where it is wrong."""
+    for name, upstream in draft.upstreams.items():
+        path, given = ("upstream", name), tables["upstream"][name]
+        if isinstance(upstream, Microsoft365Settings):
+            yield from _microsoft365(upstream, path, given)
+        elif isinstance(upstream, GmailSettings):
+            yield from _gmail(path, given, name)
+        elif isinstance(upstream, SesSettings) and "region" not in given and "host" not in given:
+            yield _missing(path, "region", 'region = "ap-southeast-2", the AWS region that has your identities')
+        elif isinstance(upstream, SmtpSettings):
+            yield from _smtp(upstream, path, given, name)
+
+
+def _missing(path: KeyPath, key: str, add: str) -> Fault:
+    return Fault((*path, key), f'"{key}" is missing; add {add}')
+
+
+def _microsoft365(upstream: Microsoft365Settings, path: KeyPath, given: Mapping[str, Any]) -> Iterator[Fault]:
+    credential = upstream.credential
+    if credential is None:
+        return  # the lenient draft of a table whose credential is missing or wrong
+    if credential != "managed_identity":
+        where = "from the app's Overview in the Entra admin center"
+        if "tenant" not in given and "authority" not in given:
+            yield _missing(path, "tenant", f'tenant = "...", the Directory (tenant) ID {where}')
+        if "client_id" not in given:
+            yield _missing(path, "client_id", f'client_id = "...", the Application (client) ID {where}')
+    if credential == "client_secret" and "client_secret" not in given:
+        yield _missing(path, "client_secret", f'client_secret = {{ sealed = "{path[-1]}" }}, which credential asks for')
+    if credential == "federated" and "assertion" not in given:
+        yield _missing(path, "assertion", 'assertion = { file = "..." } or { command = ["..."] }')
+    if credential == "certificate":
+        yield from _certificate(path, given)
+    for other, keys in CREDENTIAL_KEYS.items():
+        for key in keys:
+            if other != credential and key in given:
+                cure = f'remove it, or write credential = "{other}"'
+                yield Fault((*path, key), f'impossible with credential = "{credential}"; {cure}')
+
+
+def _certificate(path: KeyPath, given: Mapping[str, Any]) -> Iterator[Fault]:
+    if "pfx" in given:
+        for key in ("certificate", "private_key"):
+            if key in given:
+                yield Fault((*path, key), f"impossible beside pfx, which holds both; keep either pfx or {key}")
+    elif "certificate" not in given:
+        yield _missing(
+            path, "certificate", 'certificate = "m365.pem" and private_key = "m365.key", or pfx = "m365.pfx"'
+        )
+    elif "private_key" not in given:
+        yield _missing(path, "private_key", 'private_key = "m365.key", which belongs to the certificate')
+
+
+def _gmail(path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    if "service_account" in given:
+        if "app_password" in given:
+            yield Fault((*path, "app_password"), "impossible beside service_account; remove one of the two")
+        if "mailbox" not in given:
+            yield _missing(path, "mailbox", 'mailbox = "no-reply@clinic.test", which service_account sends as')
+        return
+    if "username" not in given:
+        yield _missing(path, "username", 'username = "clinic@gmail.com", the account\'s address')
+    if "app_password" not in given:
+        yield _missing(path, "app_password", f'app_password = {{ sealed = "{name}" }}, made under myaccount.google.com')
+    if "mailbox" in given:
+        yield Fault((*path, "mailbox"), "impossible without service_account; remove it")
+
+
+def _smtp(upstream: SmtpSettings, path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    if not upstream.host and "host" not in given:
+        yield _missing(path, "host", 'host = "mail.isp.test", the name of its server')
+    if upstream.auth == "none":
+        for key in ("username", "password"):
+            if key in given:
+                yield Fault((*path, key), 'impossible with auth = "none"; remove it, or write auth = "auto"')
+        return
+    if "username" in given and "password" not in given:
+        add = f'password = {{ sealed = "{name}" }}, and type: relay secret set {name}'
+        yield _missing(path, "password", add)
+    if "password" in given and "username" not in given:
+        yield _missing(path, "username", 'username = "...", to which the password belongs')
+    if upstream.auth != "auto" and "username" not in given and "password" not in given:
+        what = f'"username" is missing, which auth = "{upstream.auth}" needs'
+        yield Fault((*path, "username"), f'{what}; add username and password, or write auth = "none"')

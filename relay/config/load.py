@@ -1,0 +1,77 @@
+"""The configuration file and the environment, made settings; or all that is wrong with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from relay.config.crosscheck import doubtful, impossible
+from relay.config.document import Document, read_document
+from relay.config.draft import Draft, draft_of
+from relay.config.environment import apply_environment
+from relay.config.problems import Fault, Problem
+from relay.config.section import FOLDER
+from relay.config.settings import Settings
+from relay.config.unbuilt import refused, warned
+
+PLACES: Final = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, or problems; warnings in either case. Without problems there are settings."""
+
+    path: Path
+    settings: Settings | None
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    document: Document | None = None
+
+
+def find(config_option: str | Path | None, environ: Mapping[str, str]) -> Path:
+    """The configuration file: --config, else $RELAY_CONFIG, else ./relay.toml, else /etc/relay/relay.toml."""
+    named = config_option or environ.get("RELAY_CONFIG")
+    if named:
+        return Path(named)
+    return next((place for place in PLACES if place.exists()), PLACES[-1])
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Reads a configuration. Never raises; a TOML syntax error stands alone, all else is reported at once."""
+    document = read_document(path)
+    if isinstance(document, Problem):
+        return Loaded(path, None, (document,), ())
+    faults = apply_environment(document, environ)
+    draft = draft_of(document)
+    faults += draft.faults
+    for check in (refused(document.tables), impossible(draft, document.tables)):
+        faults += [fault for fault in check if all(fault.path != other.path for other in draft.faults)]
+    problems = _in_order(document, faults)
+    warnings = _in_order(document, [*warned(document.tables), *doubtful(draft, document.tables)])
+    if problems:
+        return Loaded(path, None, problems, warnings, document)
+    return Loaded(path, _settings(draft, document), (), warnings, document)
+
+
+def _in_order(document: Document, faults: list[Fault]) -> tuple[Problem, ...]:
+    problems = dict.fromkeys(document.problem(fault) for fault in faults)
+    return tuple(sorted(problems, key=lambda problem: (problem.line is None, problem.line or 0)))
+
+
+def _settings(draft: Draft, document: Document) -> Settings:
+    tables: dict[str, object] = {
+        "tls": draft.tls,
+        "queue": draft.queue,
+        "alerts": draft.alerts,
+        "metrics": draft.metrics,
+        "console": draft.console,
+        "log": draft.log,
+        "client": draft.clients,
+        "identity": draft.identities,
+        "upstream": draft.upstreams,
+    }
+    if draft.listeners:
+        tables["listener"] = draft.listeners
+    return Settings.model_validate(
+        dict(draft.general) | tables, context={FOLDER: Path(document.file).absolute().parent}
+    )

@@ -1,0 +1,107 @@
+"""Keys that are accepted although what they ask for isn't built yet: warned of by name, or refused."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from relay.config.problems import Fault, KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Unbuilt:
+    """A key of a table, or (key None) a whole table, whose effect isn't there.
+
+    `values`: only these values have no effect yet; empty: any value but those in `built`.
+    """
+
+    table: str
+    key: str | None = None
+    values: tuple[object, ...] = ()
+    built: tuple[object, ...] = ()
+    types: tuple[str, ...] = ()
+
+    def concerns(self, table: Mapping[str, Any], key: str) -> bool:
+        """Whether this key of that table asks for what isn't there."""
+        if self.key != key or (self.types and table.get("type") not in self.types):
+            return False
+        value = table[key]
+        if self.values:
+            return any(value == each for each in self.values)
+        return all(value != each for each in self.built)
+
+
+WARNED: Final = (
+    Unbuilt("listener", "learn_until"),
+    Unbuilt("client", "sender_policy", built=("keep",)),
+    Unbuilt("client", "display_name", built=("{name}",)),
+    Unbuilt("client", "reply_to"),
+    Unbuilt("client", "bcc"),
+    Unbuilt("client", "receipts", built=(True,)),
+    Unbuilt("client", "disclaimer_text"),
+    Unbuilt("client", "disclaimer_html"),
+    Unbuilt("client", "messages_per_minute"),
+    Unbuilt("client", "priority", built=("normal",)),
+    Unbuilt("client", "deadline"),
+    Unbuilt("identity"),
+    Unbuilt("upstream", "credential", values=("managed_identity", "federated")),
+    Unbuilt("upstream", "proxy"),
+    Unbuilt("upstream", "proxy_username"),
+    Unbuilt("upstream", "proxy_password"),
+    Unbuilt("upstream", "long_lines", built=("keep",)),
+    Unbuilt("upstream", "failover_after"),
+    Unbuilt("upstream", "service_account"),
+    Unbuilt("queue", "delay_notice"),
+    Unbuilt("alerts", "to"),
+    Unbuilt("alerts", "upstream"),
+    Unbuilt("alerts", "webhook"),
+    Unbuilt("alerts", "expiry_warning"),
+    Unbuilt("alerts", "stuck_after"),
+    Unbuilt("console", "address"),
+)
+"""`check` and `serve` warn of these and go on. What gets built is taken off the list."""
+
+REFUSED: Final = (
+    Unbuilt("client", "delivery", values=("direct",)),
+    Unbuilt("upstream", "via", values=("graph",)),
+    Unbuilt("upstream", "cloud", values=("us-gov-high", "us-gov-dod", "china")),
+)
+"""These are refused until they work: mail would go another way than asked for."""
+
+_INSTEAD: Final = {"delivery": '"queue"', "via": '"smtp"', "cloud": '"public"'}
+
+
+def warned(tables: Mapping[str, Any]) -> Iterator[Fault]:
+    """A warning for each key that has no effect yet."""
+    for path, value in _found(tables, WARNED):
+        what = f'{path[-1]} = "{value}"' if isinstance(value, str) and path[-1] == "credential" else f'"{path[-1]}"'
+        what = f'[identity."{path[-1]}"]' if path[0] == "identity" else what
+        yield Fault(path, f"{what} has no effect yet; it is read, and otherwise left alone")
+
+
+def refused(tables: Mapping[str, Any]) -> Iterator[Fault]:
+    """A problem for each key that can't be had yet."""
+    for path, value in _found(tables, REFUSED):
+        yield Fault(path, f'{path[-1]} = "{value}" is not built yet; write {_INSTEAD[str(path[-1])]} or leave it out')
+
+
+def _found(tables: Mapping[str, Any], unbuilt: tuple[Unbuilt, ...]) -> Iterator[tuple[KeyPath, object]]:
+    for path, table in _tables(tables):
+        for each in unbuilt:
+            if each.table != path[0]:
+                continue
+            if each.key is None:
+                yield path, None
+            elif each.key in table and each.concerns(table, each.key):
+                yield (*path, each.key), table[each.key]
+
+
+def _tables(tables: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """Every table with its path: [queue] as well as [client.NAME]."""
+    for group, table in tables.items():
+        if not isinstance(table, dict):
+            continue
+        inner = {name: value for name, value in table.items() if isinstance(value, dict)}
+        if group in {"listener", "client", "identity", "upstream"}:
+            yield from (((group, name), value) for name, value in inner.items())
+        else:
+            yield (group,), table
