@@ -1,0 +1,162 @@
+"""A small HTTP/1.1 server on h11, in TLS or not, for the authority and for the simulator's controls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import urllib.parse
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import h11
+
+from relay.simulator.connection import Connection, Hangup
+
+_BODY = 1024 * 1024
+_IDLE = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; `path` decoded, header names in lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of a URL-encoded body; the last of a name counts."""
+        return dict(urllib.parse.parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """Return a value as JSON."""
+        return cls(status, json.dumps(value).encode(), headers=headers or {})
+
+
+class NoResponse(Exception):  # noqa: N818
+    """The connection is to be cut off instead of answering; `garbled`: after some octets that are no HTTP."""
+
+    def __init__(self, *, garbled: bool = False) -> None:
+        super().__init__(garbled)
+        self.garbled = garbled
+
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class HttpServer:
+    """`port` is known once open. `answer` may raise `NoResponse`; anything else it raises is a 500."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._server: asyncio.Server | None = None
+        self._tasks: dict[asyncio.Task[None], Connection] = {}
+        self.port = 0
+
+    async def open(self, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
+        """Listen; raises OSError where the port is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self._opened), host, port, ssl=context)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening and cut off what goes on."""
+        if self._server is not None:
+            self._server.close()
+        while self._tasks:
+            tasks = dict(self._tasks)
+            for task, connection in tasks.items():
+                connection.abort()
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(connection.closed.wait() for connection in tasks.values()))
+        if self._server is not None:
+            await self._server.wait_closed()
+            self._server = None
+
+    def _opened(self, connection: Connection) -> None:
+        task = asyncio.get_running_loop().create_task(self._converse(connection))
+        self._tasks[task] = connection
+        task.add_done_callback(lambda done: self._tasks.pop(done, None) and None)
+
+    async def _converse(self, connection: Connection) -> None:
+        protocol = h11.Connection(h11.SERVER)
+        try:
+            while True:
+                request = await _request(protocol, connection)
+                await self._respond(protocol, connection, request)
+                if protocol.our_state is not h11.DONE or protocol.their_state is not h11.DONE:
+                    break
+                protocol.start_next_cycle()
+            connection.close()
+        except NoResponse as silence:
+            if silence.garbled:
+                connection.write(b"\x00\x01 this is not HTTP\r\n\r\n")
+                connection.close()
+            else:
+                connection.abort()
+        except (Hangup, TimeoutError, h11.ProtocolError):
+            connection.abort()
+
+    async def _respond(self, protocol: h11.Connection, connection: Connection, request: Request) -> None:
+        response = await self._answer(request)
+        headers = {
+            "Content-Type": response.content_type,
+            "Content-Length": str(len(response.body)),
+            "Cache-Control": "no-store, no-cache",
+            **response.headers,
+        }
+        head = h11.Response(status_code=response.status, headers=list(headers.items()))
+        said = protocol.send(head) or b""
+        if request.method != "HEAD":
+            said += protocol.send(h11.Data(data=response.body)) or b""
+        connection.write(said + (protocol.send(h11.EndOfMessage()) or b""))
+        await connection.drain()
+
+
+async def _request(protocol: h11.Connection, connection: Connection) -> Request:
+    head: h11.Request | None = None
+    body = bytearray()
+    while True:
+        event: Any = protocol.next_event()
+        if event is h11.NEED_DATA:
+            async with asyncio.timeout(_IDLE):
+                protocol.receive_data(await connection.read_some())
+        elif isinstance(event, h11.Request):
+            head = event
+            if protocol.they_are_waiting_for_100_continue:
+                connection.write(protocol.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > _BODY:
+                raise Hangup
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            return _as_request(head, bytes(body))
+        else:
+            raise Hangup
+
+
+def _as_request(head: h11.Request, body: bytes) -> Request:
+    target = urllib.parse.urlsplit(head.target.decode("latin-1"))
+    return Request(
+        method=head.method.decode("latin-1"),
+        path=urllib.parse.unquote(target.path),
+        query=dict(urllib.parse.parse_qsl(target.query)),
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
+        body=body,
+    )

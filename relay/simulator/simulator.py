@@ -1,0 +1,193 @@
+"""The simulator as a whole: three SMTP services and an authority, with what they received and how to make them fail.
+
+async with Simulator(may_send_as=("lab@clinic.test",)) as simulator:
+    simulator.faults.set("smtp_auth_disabled_tenant", times=2)
+    ...  # send through 127.0.0.1:simulator.microsoft365.port
+    [message] = await simulator.wait_for(1)
+    assert message.forward_paths == ("reception@clinic.test",)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from relay.simulator.certificate import make_certificates
+from relay.simulator.entra import Entra
+from relay.simulator.faults import Faults
+from relay.simulator.gmail import Gmail
+from relay.simulator.http_server import HttpServer
+from relay.simulator.mailbox import ReceivedMessage, ReceivedMessages
+from relay.simulator.microsoft365 import Microsoft365
+from relay.simulator.options import Options
+from relay.simulator.premises import Premises, Violation
+from relay.simulator.provider import provider_named
+from relay.simulator.ses import Ses
+from relay.simulator.smtp_server import SmtpServer
+from relay.simulator.tokens import Tokens, signing_key
+
+
+class Simulator:
+    """Open it with `async with`. Its files are in a directory of its own that goes when it ends.
+
+    `microsoft365`, `gmail`, `ses`: the SMTP services (`.port`, `.implicit_port`, `.hang_up()`, `.open_connections`).
+    `entra`: the authority's state (`.requests`, `.grants`, `.client_secrets`, `.certificates.register(pem)`,
+    `.device_codes.approve(user_code, user)`, `.revoke_refresh_tokens()`). `tokens`: `.expire()`, `.lifetime`, `.roles`.
+    `faults`: `.set(name, ...)`, `.clear()`. `violations`: breaches of the protocol by clients.
+    """
+
+    microsoft365: SmtpServer
+    gmail: SmtpServer
+    ses: SmtpServer
+    entra: Entra
+    tokens: Tokens
+    ca_file: Path
+    directory: Path
+
+    def __init__(self, options: Options | None = None, **changes: Any) -> None:
+        """`changes` are fields of `Options`."""
+        self.options = replace(options or Options(), **changes)
+        self._exits = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        options = self.options
+        async with contextlib.AsyncExitStack() as exits:
+            self.directory = Path(tempfile.mkdtemp(prefix="relay-simulator-", dir=options.directory))
+            exits.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            further = (options.host,) if options.host.replace(".", "").isdigit() or ":" in options.host else ()
+            self.ca_file, context = make_certificates(self.directory, further)
+            self._received = ReceivedMessages(options.keep_messages, options.keep_octets)
+            self.premises = Premises(options, self.directory, context, self._received)
+            self.tokens = Tokens(options)
+            self.entra = Entra(options, self.tokens, self.premises.faults)
+            self._authority = HttpServer(self.entra.answer)
+            exits.push_async_callback(self._authority.close)
+            await self._authority.open(options.host, options.authority_port, context)
+            self.entra.origin = f"https://{_url_host(options.host)}:{self._authority.port}"
+            self.microsoft365 = SmtpServer(
+                provider_named("microsoft365"), Microsoft365(options, self.tokens), self.premises
+            )
+            self.gmail = SmtpServer(provider_named("gmail"), Gmail(options), self.premises)
+            self.ses = SmtpServer(provider_named("ses"), Ses(options), self.premises)
+            for server in (self.microsoft365, self.gmail, self.ses):
+                exits.push_async_callback(server.close)
+            await self.microsoft365.open(options.microsoft365_port)
+            await self.gmail.open(options.gmail_port, options.gmail_implicit_port)
+            await self.ses.open(options.ses_port, options.ses_implicit_port)
+            # Made aside, so that the first token request needn't wait for it and the start neither.
+            key = asyncio.create_task(asyncio.to_thread(signing_key))
+            exits.push_async_callback(_finished, key)
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._exits.aclose()
+
+    @property
+    def host(self) -> str:
+        """The address that everything listens on."""
+        return self.options.host
+
+    @property
+    def authority_url(self) -> str:
+        """What an upstream's `authority` must be."""
+        return self.entra.url
+
+    @property
+    def tenant(self) -> str:
+        """The directory's ID."""
+        return self.options.tenant
+
+    @property
+    def client_id(self) -> str:
+        """The application's ID."""
+        return self.options.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """The application's secret."""
+        return self.options.client_secret
+
+    @property
+    def mailbox(self) -> str:
+        """The mailbox that mail is sent from at Microsoft 365."""
+        return self.options.mailbox
+
+    @property
+    def gmail_user(self) -> str:
+        """Gmail's user name."""
+        return self.options.gmail_user
+
+    @property
+    def gmail_app_password(self) -> str:
+        """Gmail's app password, without blanks."""
+        return self.options.gmail_app_password
+
+    @property
+    def ses_user(self) -> str:
+        """Amazon SES's SMTP user name."""
+        return self.options.ses_user
+
+    @property
+    def ses_password(self) -> str:
+        """Amazon SES's SMTP password."""
+        return self.options.ses_password
+
+    @property
+    def faults(self) -> Faults:
+        """The failures that are switched on."""
+        return self.premises.faults
+
+    @property
+    def violations(self) -> list[Violation]:
+        """Breaches of the protocol by clients, in order."""
+        return self.premises.violations
+
+    @property
+    def messages(self) -> list[ReceivedMessage]:
+        """What was accepted, by whichever provider, oldest first."""
+        return self._received.all()
+
+    @property
+    def received(self) -> ReceivedMessages:
+        """The store itself: `.total`, `.recipients_total`, `.clear()`."""
+        return self._received
+
+    @property
+    def token_requests(self) -> int:
+        """Requests to the token endpoint so far."""
+        return self.entra.requests["token"]
+
+    @property
+    def logins(self) -> int:
+        """Successful AUTHs so far."""
+        return self.premises.logins.total()
+
+    @property
+    def failed_logins(self) -> int:
+        """Refused AUTHs so far."""
+        return self.premises.failed_logins.total()
+
+    async def wait_for(self, count: int, timeout: float = 10.0) -> list[ReceivedMessage]:
+        """Return the messages once at least `count` have been accepted in all; raises TimeoutError with the count."""
+        try:
+            await self._received.wait_until(lambda: self._received.total >= count, timeout)
+        except TimeoutError:
+            raise TimeoutError(f"{self._received.total} of {count} messages after {timeout} s") from None
+        return self.messages
+
+
+async def _finished(task: asyncio.Task[object]) -> None:
+    await task
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
