@@ -74,7 +74,7 @@ class Health:
         accept = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"), "")
         try:
             encode, content_type = choose_encoder(accept)
-        except ValueError:  # a version in Accept that is none
+        except (ValueError, TypeError):  # a version in Accept that is none
             encode, content_type = choose_encoder("")
         return 200, content_type, encode(self._registry)
 

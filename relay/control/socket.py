@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,17 @@ class ControlServer:
         """Listen; a socket that a killed process left is taken over, since relay.lock is ours. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._converse, str(self._path), limit=_LONGEST_REQUEST)
+            with _short_path(self._path) as name:
+                listening.bind(name)
+        except OSError:
+            listening.close()
+            raise
         finally:
             os.umask(before)
+        self._server = await asyncio.start_unix_server(self._converse, sock=listening, limit=_LONGEST_REQUEST)
 
     async def aclose(self) -> None:
         """Stop listening and end what still talks."""
@@ -113,17 +119,23 @@ def connect(state_dir: Path, timeout: float = 30.0) -> ControlConnection | None:
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
             return None
-        reached = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        reached.settimeout(timeout)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    reached = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    reached.settimeout(timeout)
+    try:
         with _short_path(path) as name:
             reached.connect(name)
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        return None
+    except OSError as error:
+        reached.close()
+        if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+            return None
+        raise
     return ControlConnection(reached)
 
 
 @contextlib.contextmanager
-def _short_path(path: Path) -> Any:
+def _short_path(path: Path) -> Iterator[str]:
     """Give a name of at most 107 octets, which is all that a socket's address holds."""
     if len(os.fsencode(path)) <= 107:
         yield str(path)

@@ -1,0 +1,71 @@
+"""`relay status`: upstreams, queue, listeners and what expires, at a glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from relay.cli.invocation import invocation_of
+from relay.cli.link import link_to
+from relay.cli.output import duration_text, print_json, print_table, say
+
+_SOON_DAYS = 30
+
+
+def status(context: typer.Context) -> None:
+    """Upstreams, queue, listeners, expiring secrets and certificates, at a glance."""
+    invocation = invocation_of(context)
+    with link_to(invocation.settings()) as link:
+        found = link.ask("status")
+    if invocation.json:
+        print_json(found)
+        return
+    _print_state(found)
+    print_table(
+        ("LISTENER", "ADDRESS", "SECURITY", "CONNECTIONS"),
+        ([row["name"], row["address"], row["security"], row["connections"]] for row in found["listeners"]),
+        empty="No listener is open.",
+    )
+    print_table(
+        ("UPSTREAM", "TYPE", "STATE", "WAITING", "CONNECTIONS", "LIMITS USED"),
+        (
+            [row["name"], row["type"], _state(row), sum(row["waiting"].values()), row["connections"], _quotas(row)]
+            for row in found["upstreams"]
+        ),
+        empty="No upstream is configured.",
+    )
+    _print_queue(found)
+    for expiry in found["expiring"]:
+        if expiry["days"] <= _SOON_DAYS:
+            say(f"EXPIRES in {expiry['days']} days: {expiry['kind']} {expiry['what']} ({expiry['expires']})")
+
+
+def _print_state(found: dict[str, Any]) -> None:
+    if found["ready"]:
+        say(f"Relay {found['version']} is running, for {duration_text(found['uptime_seconds'])}.")
+    else:
+        say(f"Relay {found['version']}: not ready: {found['reason']}")
+
+
+def _print_queue(found: dict[str, Any]) -> None:
+    recipients = found["queue"]["recipients"]
+    oldest = found["queue"]["oldest_seconds"]
+    waiting = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in recipients.items())
+    say(f"Queue: {waiting}" + (f"; oldest {duration_text(oldest)}" if oldest is not None else ""))
+    for name in found["orphaned"]:
+        say(f"Mail waits for {name}, which is not configured any more: relay queue reroute --upstream {name} TO")
+
+
+def _state(upstream: dict[str, Any]) -> str:
+    if upstream["state"] != "held":
+        return str(upstream["state"])
+    probe = f", next try {upstream['next_probe']}" if upstream["next_probe"] else ""
+    said = f": {upstream['reply']}" if upstream["reply"] else ""
+    return f"held ({upstream['reason']} since {upstream['since']}{probe}){said}"
+
+
+def _quotas(upstream: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{quota['used']} of {quota['limit']} {name.replace('_', ' ')}" for name, quota in upstream["quotas"].items()
+    )

@@ -1,0 +1,100 @@
+"""/metrics, /healthz and /readyz, asked as an ASGI server asks."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from relay.health import Health
+from relay.journal import Journal
+from relay.metrics import Metrics
+
+
+class Asked:
+    """An application and what it answered."""
+
+    def __init__(self, unready: str | None = None, refresh_error: Exception | None = None, stuck: bool = False) -> None:
+        self.metrics = Metrics("1.2.3")
+        self.refreshed = 0
+        self._error = refresh_error
+        self._stuck = stuck
+        self._health = Health(self.metrics.registry, self._refresh, lambda: unready, Journal(self.metrics))
+
+    async def _refresh(self) -> None:
+        self.refreshed += 1
+        if self._stuck:
+            await asyncio.Event().wait()
+        if self._error:
+            raise self._error
+
+    async def get(self, path: str, method: str = "GET", accept: str = "") -> tuple[int, dict[str, str], str]:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
+        async def send(event: Any) -> None:
+            sent.append(event)
+
+        headers = [(b"accept", accept.encode())] if accept else []
+        await self._health({"type": "http", "method": method, "path": path, "headers": headers}, receive, send)
+        names = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        return sent[0]["status"], names, sent[1]["body"].decode()
+
+
+async def test_metrics_are_prometheus_text() -> None:
+    asked = Asked()
+    status, headers, body = await asked.get("/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in text_string_to_metric_families(body)}
+    assert families["relay_build_info"].samples[0].labels == {"version": "1.2.3"}
+    assert asked.refreshed == 1
+
+
+async def test_metrics_are_openmetrics_where_asked() -> None:
+    _, headers, body = await Asked().get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+    assert headers["content-type"].startswith("application/openmetrics-text")
+    assert body.endswith("# EOF\n")
+
+
+async def test_an_accept_that_makes_no_sense_is_answered_with_text() -> None:
+    status, headers, _ = await Asked().get("/metrics", accept="application/openmetrics-text; version=new")
+    assert (status, headers["content-type"].split(";")[0]) == (200, "text/plain")
+
+
+async def test_a_broken_refresh_does_not_break_the_scrape() -> None:
+    status, _, body = await Asked(refresh_error=RuntimeError("broken")).get("/metrics")
+    assert status == 200
+    assert "relay_build_info" in body
+
+
+async def test_a_refresh_that_hangs_does_not_hang_the_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.health._REFRESH_SECONDS", 0.01)
+    assert (await Asked(stuck=True).get("/metrics"))[0] == 200
+
+
+async def test_readiness_says_why_not() -> None:
+    status, _, body = await Asked(unready="listener submission is not open").get("/readyz")
+    assert status == 503
+    assert json.loads(body) == {"ready": False, "reason": "listener submission is not open"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/readyz", 200),
+        ("GET", "/healthz", 200),
+        ("HEAD", "/healthz", 200),
+        ("POST", "/healthz", 405),
+        ("GET", "/", 404),
+        ("GET", "/metrics/", 404),
+    ],
+)
+async def test_paths_and_methods(method: str, path: str, status: int) -> None:
+    found, headers, body = await Asked().get(path, method)
+    assert found == status
+    assert (body == "") == (method == "HEAD")
+    assert ("allow" in headers) == (status == 405)
