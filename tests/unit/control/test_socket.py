@@ -58,8 +58,6 @@ async def test_a_defect_of_ours_is_answered_without_its_text(folder: Path) -> No
 @pytest.mark.parametrize(
     "line", [b"nonsense\n", b"[]\n", b"{}\n", b'{"command": "x", "arguments": 5}\n', b"\xff\xfe\n"]
 )
-    "line", [b"nonsense\n", b"[]\n", b"{}\n", b'{"command": "x", "arguments": 5}\n', b"\xff\xfe\n"]
-)
 async def test_nonsense_is_answered_and_the_socket_lives_on(folder: Path, line: bytes) -> None:
     reader, writer = await asyncio.open_unix_connection(str(folder / "control.sock"))
     writer.write(line)
