@@ -26,6 +26,7 @@ class Loaded:
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     document: Document | None = None
+    draft: Draft | None = None
 
 
 def find(config_option: str | Path | None, environ: Mapping[str, str]) -> Path:
@@ -49,8 +50,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     problems = _in_order(document, faults)
     warnings = _in_order(document, [*warned(document.tables), *doubtful(draft, document.tables)])
     if problems:
-        return Loaded(path, None, problems, warnings, document)
-    return Loaded(path, _settings(draft, document), (), warnings, document)
+        return Loaded(path, None, problems, warnings, document, draft)
+    return Loaded(path, _settings(draft, document), (), warnings, document, draft)
 
 
 def _in_order(document: Document, faults: list[Fault]) -> tuple[Problem, ...]:
