@@ -1,0 +1,59 @@
+"""The command lines of a transaction, with the parameters that the server offers and no others; pure."""
+
+from __future__ import annotations
+
+import re
+
+from relay.envelope import Body, Content, Envelope, Recipient
+from relay.upstream.contract import Cause
+from relay.upstream.extensions import Extensions
+
+# What may stand behind ENVID= and ORCPT= without breaking the line (RFC 3461 §4.2, §4.4; UTF-8 by RFC 6533 §3).
+_VALUE = re.compile(r"[^\x00-\x20\x7f]+")
+
+
+def speaks_utf8(envelope: Envelope) -> bool:
+    """Tell whether an address of the envelope can be said only with SMTPUTF8 (RFC 6531 §3.4)."""
+    paths = [recipient.forward_path for recipient in envelope.recipients]
+    if envelope.reverse_path is not None:
+        paths.append(envelope.reverse_path)
+    return not all(path.ascii for path in paths)
+
+
+def misfit_of(envelope: Envelope, content: Content, extensions: Extensions) -> Cause | None:
+    """Tell why this server can't take this message, as far as its EHLO says; then nothing needs to be sent at all."""
+    if extensions.size_limit is not None and content.size > extensions.size_limit:
+        return Cause.TOO_LARGE
+    if "SMTPUTF8" not in extensions and speaks_utf8(envelope):
+        return Cause.SMTPUTF8_MISSING
+    return None
+
+
+def mail_command(envelope: Envelope, content: Content, extensions: Extensions) -> bytes:
+    """Return MAIL with SIZE, BODY, SMTPUTF8, RET and ENVID, as far as offered and needed."""
+    words = [f"MAIL FROM:<{envelope.reverse_path or ''}>"]
+    if "SIZE" in extensions:
+        words.append(f"SIZE={content.size}")
+    utf8 = "SMTPUTF8" in extensions and (envelope.smtputf8 or speaks_utf8(envelope))
+    if "8BITMIME" in extensions and (content.eight_bit or utf8 or envelope.body is Body.EIGHT_BIT_MIME):
+        words.append("BODY=8BITMIME")
+    if utf8:
+        words.append("SMTPUTF8")
+    if "DSN" in extensions:
+        if envelope.dsn_return is not None:
+            words.append(f"RET={envelope.dsn_return}")
+        if envelope.envelope_id is not None and _VALUE.fullmatch(envelope.envelope_id):
+            words.append(f"ENVID={envelope.envelope_id}")
+    return " ".join(words).encode("utf-8")
+
+
+def rcpt_command(recipient: Recipient, extensions: Extensions) -> bytes:
+    """Return RCPT with NOTIFY and ORCPT where DSN is offered."""
+    line = f"RCPT TO:<{recipient.forward_path}>"
+    if "DSN" in extensions:
+        if recipient.notify is not None:
+            line += f" NOTIFY={recipient.notify}"
+        original = recipient.original
+        if original is not None and _VALUE.fullmatch(original) and (original.isascii() or "SMTPUTF8" in extensions):
+            line += f" ORCPT={original}"
+    return line.encode("utf-8")

@@ -1,0 +1,135 @@
+"""The connections of one upstream: at most so many at once, kept logged in between messages, none used too long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from relay.upstream.connection import Connection
+
+IDLE_LIMIT = 60.0
+"""Seconds that a connection is kept without work. Exchange hangs up after minutes; a busy clinic's next message comes
+sooner, and a quiet one's slot is free for other programs that use the mailbox."""
+
+
+class Connections:
+    """Gives out connections one user at a time. The provider never sees more than `limit` of them open.
+
+    `open_one` returns a connection that is logged in, or raises; `lost` of each is to be given to it as its callback.
+    """
+
+    def __init__(
+        self, limit: int, session_limit: float, open_one: Callable[[], Awaitable[Connection]], idle: float = IDLE_LIMIT
+    ) -> None:
+        self._open_one = open_one
+        self._session_limit = session_limit
+        self._idle_limit = idle
+        # Whoever holds a slot has a connection, opens one, or closes one; an idle connection stands for a free slot.
+        self._slots = asyncio.Semaphore(limit)
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closer: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Connections {len(self._open)} open, {len(self._idle)} idle{', closed' if self._closed else ''}>"
+
+    @property
+    def count(self) -> int:
+        """Connections open now."""
+        return len(self._open)
+
+    async def acquire(self, *, fresh: bool = False) -> Connection:
+        """Return a connection, the one used last where one is idle; `fresh`: a new one. Raises ConversationEnded."""
+        await self._slots.acquire()
+        try:
+            while self._idle:
+                connection = self._idle.pop()
+                if not fresh and self._fit(connection):
+                    connection.kept = True
+                    return connection
+                # Closed before the next is opened: the provider counts both until the first is gone.
+                await self._quit(connection)
+                if fresh:
+                    break
+            return await self._opened()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def release(self, connection: Connection) -> None:
+        """Take a connection back, to be used again where it is usable."""
+        if connection.usable and not self._closed:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+            self._watch()
+        else:
+            connection.abort()
+            self._open.discard(connection)
+        self._slots.release()
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that the network closed."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    async def aclose(self) -> None:
+        """Say QUIT on idle connections; those in use close when they are released."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._closer is not None:
+            self._closer.cancel()
+            await asyncio.gather(self._closer, return_exceptions=True)
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(self._quit(connection) for connection in idle))
+
+    def abort(self) -> None:
+        """Close all that is open, whatever it does."""
+        for connection in list(self._open):
+            connection.abort()
+
+    async def _opened(self) -> Connection:
+        connection = await self._open_one()
+        self._open.add(connection)
+        return connection
+
+    async def _quit(self, connection: Connection) -> None:
+        try:
+            await connection.quit()
+        finally:
+            self._open.discard(connection)
+
+    def _fit(self, connection: Connection) -> bool:
+        return connection.usable and asyncio.get_running_loop().time() < self._ends_at(connection)
+
+    def _ends_at(self, connection: Connection) -> float:
+        return min(connection.opened_at + self._session_limit, connection.idle_since + self._idle_limit)
+
+    def _watch(self) -> None:
+        """Wake up when the first idle connection has to go."""
+        if self._timer is None and self._idle and self._closer is None:
+            at = min(self._ends_at(connection) for connection in self._idle)
+            self._timer = asyncio.get_running_loop().call_at(at, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        self._closer = asyncio.get_running_loop().create_task(self._close_unfit())
+        self._closer.add_done_callback(self._closed_unfit)
+
+    def _closed_unfit(self, task: asyncio.Task[None]) -> None:
+        self._closer = None
+        if not task.cancelled():
+            task.exception()
+            self._watch()
+
+    async def _close_unfit(self) -> None:
+        while True:
+            async with self._slots:
+                unfit = next((connection for connection in self._idle if not self._fit(connection)), None)
+                if unfit is None:
+                    return
+                self._idle.remove(unfit)
+                await self._quit(unfit)

@@ -1,0 +1,133 @@
+"""The upstream that is an SMTP server: offers messages over its connections and reports what was said."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from relay.envelope import Content, Envelope
+from relay.upstream.connection import Connection, Route
+from relay.upstream.connections import IDLE_LIMIT, Connections
+from relay.upstream.contract import Cause, Clearance, Conversation, Phase
+from relay.upstream.credentials import Credential, CredentialSource, log_in, needs_renewal
+from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.transaction import Transaction
+from relay.upstream.trust import Trust
+
+
+class Smarthost:
+    """One account at one provider. `auth` is the setting that chooses the mechanism."""
+
+    def __init__(
+        self,
+        name: str,
+        route: Route,
+        trust: Trust,
+        source: CredentialSource,
+        *,
+        auth: str = "auto",
+        max_connections: int = 10,
+        session_limit: float = 900.0,
+        idle_limit: float = IDLE_LIMIT,
+    ) -> None:
+        self._name = name
+        self._route = route
+        self._trust = trust
+        self._source = source
+        self._auth = auth
+        self._context: tuple[ssl.SSLContext, tuple[float, ...]] | None = None
+        self._connections = Connections(max_connections, session_limit, self._open, idle_limit)
+
+    def __repr__(self) -> str:
+        return f"<Smarthost {self._name} {self._route.host}:{self._route.port} {self._connections!r}>"
+
+    @property
+    def name(self) -> str:
+        """Its table's name in the configuration."""
+        return self._name
+
+    @property
+    def connections(self) -> int:
+        """Connections open now."""
+        return self._connections.count
+
+    async def send(self, envelope: Envelope, content: Content, clearance: Clearance) -> Conversation:
+        """Offer one message, once more on a new connection where a kept one turns out to be dead."""
+        recipients = len(envelope.recipients)
+        conversation, kept = await self._attempt(envelope, content, clearance, fresh=False)
+        if kept and _stale(conversation):
+            conversation, _ = await self._attempt(envelope, content, clearance, fresh=True)
+        assert len(conversation.recipients) == recipients  # noqa: S101 - the contract
+        return conversation
+
+    async def probe(self) -> Conversation:
+        """Connect and log in, on a connection of its own that is kept for the next message."""
+        try:
+            connection = await self._connections.acquire(fresh=True)
+        except ConversationEnded as end:
+            return end.conversation(0)
+        said = connection.welcome
+        self._connections.release(connection)
+        return Conversation(Phase.DONE, (), said, dsn="DSN" in connection.extensions)
+
+    async def aclose(self) -> None:
+        """Say QUIT on idle connections and close all."""
+        await self._connections.aclose()
+        self._connections.abort()
+
+    async def _attempt(
+        self, envelope: Envelope, content: Content, clearance: Clearance, *, fresh: bool
+    ) -> tuple[Conversation, bool]:
+        """Return the report, and whether the connection had been used before."""
+        try:
+            connection = await self._connections.acquire(fresh=fresh)
+        except ConversationEnded as end:
+            return end.conversation(len(envelope.recipients)), False
+        kept = connection.kept
+        connection.transactions += 1
+        try:
+            return await Transaction(connection, envelope, content, clearance).run(), kept
+        except BaseException:
+            connection.abort()
+            raise
+        finally:
+            self._connections.release(connection)
+
+    async def _open(self) -> Connection:
+        """Return a connection that is logged in; a token that is refused is replaced once."""
+        credential = await self._source.credential()
+        try:
+            return await self._opened(credential)
+        except ConversationEnded as end:
+            if end.phase is not Phase.AUTH or not self._source.renewable or not needs_renewal(end.reply):
+                raise
+        return await self._opened(await self._source.credential(credential))
+
+    async def _opened(self, credential: Credential) -> Connection:
+        context = await self._tls_context() if self._route.security != "none" else None
+        connection = Connection(self._route, self._connections.lost)
+        try:
+            await connection.open(context)
+            await log_in(connection, credential, self._auth)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def _tls_context(self) -> ssl.SSLContext:
+        """Return the context, made anew when one of its files has changed."""
+        try:
+            stamp = self._trust.stamp()
+            if self._context is None or self._context[1] != stamp:
+                self._context = await asyncio.to_thread(self._trust.context), stamp
+        except OSError as error:
+            said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self._route.host, "ca_file or client_certificate")
+            raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error
+        return self._context[0]
+
+
+def _stale(conversation: Conversation) -> bool:
+    """Tell whether a kept connection had ended without our noticing; nothing of the message was sent then."""
+    ended = conversation.cause in {Cause.DISCONNECTED, Cause.TIMEOUT}
+    said = conversation.reply is not None and conversation.cause is None and conversation.reply.code == 421
+    return conversation.phase <= Phase.DATA and (ended or said)
