@@ -149,6 +149,7 @@ class ReceivedMessages:
         self._messages: deque[ReceivedMessage] = deque()
         self._octets = 0
         self._waiters: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
+        self.listeners: list[Callable[[ReceivedMessage], None]] = []
         self.total = 0
         self.recipients_total = 0
 
@@ -160,6 +161,8 @@ class ReceivedMessages:
         self.recipients_total += len(message.recipients)
         while self._messages and (len(self._messages) > self._keep_messages or self._octets > self._keep_octets):
             self._forget(self._messages.popleft())
+        for listener in self.listeners:
+            listener(message)
         for waiter in tuple(self._waiters):
             enough, future = waiter
             if not future.done() and enough():

@@ -11,7 +11,10 @@ CLIENT_ID = "66666666-7777-8888-9999-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything has a default that works; ports are free ones where 0.
+    """Everything has a default that works; ports are free ones where 0. `control_port` None: no controls over HTTP.
+
+    `host`: the address to listen on; `names`: what clients call it besides, names or addresses, for the certificate.
+    `directory`: where the certificates are kept and found again, made where missing; None: a temporary one.
 
     `may_send_as`: what the mailbox may put into From besides itself. `further_mailboxes` may be signed in to as well,
     each sending as itself. `token_lifetime` in seconds, `token_size` the least octets of an access token. `strict`:
@@ -30,6 +33,7 @@ class Options:
     authority_port: int = 0
     control_port: int | None = None
     directory: Path | None = None
+    names: tuple[str, ...] = ()
 
     tenant: str = TENANT
     client_id: str = CLIENT_ID

@@ -18,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from relay.simulator.certificate import make_certificates
+from relay.simulator.certificate import certificates
+from relay.simulator.control import Control
 from relay.simulator.entra import Entra
 from relay.simulator.faults import Faults
 from relay.simulator.gmail import Gmail
@@ -34,7 +35,7 @@ from relay.simulator.tokens import Tokens, signing_key
 
 
 class Simulator:
-    """Open it with `async with`. Its files are in a directory of its own that goes when it ends.
+    """Open it with `async with`; what it keeps goes when it ends, but for certificates in `options.directory`.
 
     `microsoft365`, `gmail`, `ses`: the SMTP services (`.port`, `.implicit_port`, `.hang_up()`, `.open_connections`).
     `entra`: the authority's state (`.requests`, `.grants`, `.client_secrets`, `.certificates.register(pem)`,
@@ -54,22 +55,23 @@ class Simulator:
         """`changes` are fields of `Options`."""
         self.options = replace(options or Options(), **changes)
         self._exits = contextlib.AsyncExitStack()
+        self._control: HttpServer | None = None
 
     async def __aenter__(self) -> Self:
         options = self.options
         async with contextlib.AsyncExitStack() as exits:
-            self.directory = Path(tempfile.mkdtemp(prefix="relay-simulator-", dir=options.directory))
-            exits.callback(shutil.rmtree, self.directory, ignore_errors=True)
-            further = (options.host,) if options.host.replace(".", "").isdigit() or ":" in options.host else ()
-            self.ca_file, context = make_certificates(self.directory, further)
+            self._spool = Path(tempfile.mkdtemp(prefix="relay-simulator-"))
+            exits.callback(shutil.rmtree, self._spool, ignore_errors=True)
+            self.directory = options.directory or self._spool
+            self.ca_file, context = certificates(self.directory, (self.host, *options.names))
             self._received = ReceivedMessages(options.keep_messages, options.keep_octets)
-            self.premises = Premises(options, self.directory, context, self._received)
+            self.premises = Premises(options, self._spool, context, self._received)
             self.tokens = Tokens(options)
             self.entra = Entra(options, self.tokens, self.premises.faults)
             self._authority = HttpServer(self.entra.answer)
             exits.push_async_callback(self._authority.close)
             await self._authority.open(options.host, options.authority_port, context)
-            self.entra.origin = f"https://{_url_host(options.host)}:{self._authority.port}"
+            self.entra.origin = f"https://{_url_host(self.host)}:{self._authority.port}"
             self.microsoft365 = SmtpServer(
                 provider_named("microsoft365"), Microsoft365(options, self.tokens), self.premises
             )
@@ -80,6 +82,10 @@ class Simulator:
             await self.microsoft365.open(options.microsoft365_port)
             await self.gmail.open(options.gmail_port, options.gmail_implicit_port)
             await self.ses.open(options.ses_port, options.ses_implicit_port)
+            if options.control_port is not None:
+                self._control = HttpServer(Control(self).answer)
+                exits.push_async_callback(self._control.close)
+                await self._control.open(options.host, options.control_port)
             # Made aside, so that the first token request needn't wait for it and the start neither.
             key = asyncio.create_task(asyncio.to_thread(signing_key))
             exits.push_async_callback(_finished, key)
@@ -93,13 +99,19 @@ class Simulator:
 
     @property
     def host(self) -> str:
-        """The address that everything listens on."""
-        return self.options.host
+        """What clients connect to: the first of `options.names`, else the address listened on."""
+        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+        return next(iter(self.options.names), anywhere.get(self.options.host, self.options.host))
 
     @property
     def authority_url(self) -> str:
         """What an upstream's `authority` must be."""
         return self.entra.url
+
+    @property
+    def control_url(self) -> str:
+        """Where the controls are; empty where `control_port` is None."""
+        return f"http://{_url_host(self.host)}:{self._control.port}" if self._control else ""
 
     @property
     def tenant(self) -> str:
@@ -175,6 +187,11 @@ class Simulator:
     def failed_logins(self) -> int:
         """Refused AUTHs so far."""
         return self.premises.failed_logins.total()
+
+    @property
+    def most_connections(self) -> int:
+        """The most connections that one login has had at once."""
+        return max(self.premises.usage.most_connections.values(), default=0)
 
     async def wait_for(self, count: int, timeout: float = 10.0) -> list[ReceivedMessage]:
         """Return the messages once at least `count` have been accepted in all; raises TimeoutError with the count."""
