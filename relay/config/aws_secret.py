@@ -43,7 +43,7 @@ def aws_secret(secret_id: str, key: str | None, client: Any = None) -> str:
 
 def _client() -> Any:
     if not installed():
-        raise ConfigError(INSTALL)
+        raise ConfigError(INSTALL, passing=True)
     boto3 = importlib.import_module("boto3")
     config = importlib.import_module("botocore.config").Config(connect_timeout=5, read_timeout=10)
     try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import Field, ValidationError, create_model
 
@@ -85,11 +85,11 @@ class _Reading:
             near = nearest(name, TOP)
             places = list(tables_with(name))
             if what == "key" and near is None and places:
-                cure = f"it belongs in {' or '.join(places)}"
+                cure = f"it belongs {' or '.join(places)}"
             elif what == "table" and near is None and places:
-                cure = f"it is a key of {' or '.join(places)}"
+                cure = f"it is a key, which belongs {' or '.join(places)}"
             else:
-                cure = choice(name, TOP) if near is None else f'write "{near}"'
+                cure = choice(name, TOP) if near is None else f"write {near if what == 'key' else f'[{near}]'}"
             self.faults.append(Fault((name,), f'unknown {what} "{name:.60}"; {cure}'))
 
     def single(self, name: str, model: type[Section]) -> Section | None:
@@ -209,9 +209,11 @@ def _unknown_key(key: str, path: KeyPath, model: type[Section]) -> str:
     near = nearest(key, known)
     if near is not None:
         return f'unknown key "{key:.60}"; write "{near}"'
+    if model is UpstreamSettings:
+        return f'unknown key "{key:.60}", whatever the type; remove it'
     places = list(tables_with(key))
     if places:
-        return f'unknown key "{key}" here; it belongs in {" or ".join(places)}'
+        return f'unknown key "{key}" here; it belongs {" or ".join(places)}'
     return f'unknown key "{key:.60}"; the keys of this table are {", ".join(known)}'
 
 
@@ -219,7 +221,7 @@ def _unknown_key(key: str, path: KeyPath, model: type[Section]) -> str:
 def _lenient(model: type[SectionType]) -> type[SectionType]:
     """The same table with no key demanded: one that is missing is None, which only the checks ever see."""
     optional: dict[str, Any] = {
-        name: (field.annotation, Field(default=None, alias=field.alias))
+        name: (Annotated[(field.annotation, *field.metadata, Field())], Field(default=None, alias=field.alias))
         for name, field in model.model_fields.items()
         if field.is_required()
     }

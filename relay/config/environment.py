@@ -32,10 +32,10 @@ def apply_environment(document: Document, environ: Mapping[str, str]) -> list[Fa
         if table is None:
             continue  # the file has something else in the table's place, which is reported there
         document.variables[path] = variable
+        table.setdefault(str(path[-1]), environ[variable])
         try:
             table[str(path[-1])] = _value(variable, environ[variable], path)
         except ValueError as error:
-            table.pop(str(path[-1]), None)
             faults.append(Fault(path, str(error)))
     return faults
 

@@ -44,9 +44,9 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         return Loaded(path, None, (document,), ())
     faults = apply_environment(document, environ)
     draft = draft_of(document)
-    faults += draft.faults
-    for check in (refused(document.tables), impossible(draft, document.tables)):
-        faults += [fault for fault in check if all(fault.path != other.path for other in draft.faults)]
+    for found in (draft.faults, [*refused(document.tables), *impossible(draft, document.tables)]):
+        told = {fault.path for fault in faults}
+        faults += [fault for fault in found if fault.path not in told]
     problems = _in_order(document, faults)
     warnings = _in_order(document, [*warned(document.tables), *doubtful(draft, document.tables)])
     if problems:

@@ -69,7 +69,7 @@ class SesSettings(UpstreamSettings):
     type: Literal["ses"] = Field(default="ses", description="Amazon SES by its SMTP endpoint")
     region: Annotated[str, AfterValidator(_region)] = Field(default="", description="the AWS region; it gives the host")
     username: Line = Field(
-        description="the SMTP user name (not an IAM access key made for anything else)", examples=['"AKIA..."']
+        description="the SMTP user name; no access key made for anything else", examples=['"AKIA..."']
     )
     password: SecretPlace = Field(
         description="the SMTP password, derived for this region", examples=['{ sealed = "ses" }']

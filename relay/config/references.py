@@ -8,6 +8,7 @@ from typing import Final
 from relay.config.draft import Draft
 from relay.config.microsoft365_settings import Assertion
 from relay.config.problems import KeyPath
+from relay.config.seal import STORE
 from relay.config.secret_reference import SecretReference
 from relay.config.section import Section
 from relay.config.settings import Settings
@@ -46,9 +47,12 @@ def references_in(settings: Settings) -> Iterator[Reference]:
 
 
 def watched_files(settings: Settings) -> tuple[Path, ...]:
-    """The files that a running serve watches besides its configuration and the sealed store: secrets, keys, texts."""
-    files = (_file(reference.place) for reference in references_in(settings))
-    return tuple(sorted({file for file in files if file is not None}))
+    """The files that a running serve watches besides its configuration: the sealed store, secrets, keys, texts.
+
+    Each may be replaced, and may be missing.
+    """
+    files = {_file(reference.place) for reference in references_in(settings)} | {settings.state_dir / STORE}
+    return tuple(sorted(file for file in files if file is not None))
 
 
 def _file(place: Path | SecretReference) -> Path | None:

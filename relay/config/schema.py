@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from relay.config.client_settings import ClientSettings, IdentitySettings
@@ -15,7 +16,7 @@ from relay.config.listener_settings import ListenerSettings, TlsSettings
 from relay.config.operating_settings import AlertSettings, ConsoleSettings, LogSettings, MetricsSettings, QueueSettings
 from relay.config.quantities import TextForm
 from relay.config.secret_reference import SecretReference
-from relay.config.section import Section
+from relay.config.section import Section, one_or_several
 from relay.config.settings import UPSTREAM_TYPES, GeneralSettings
 from relay.config.upstream_settings import UpstreamSettings
 
@@ -73,15 +74,15 @@ def keys_in(table: str) -> Mapping[str, FieldInfo]:
 
 
 def tables_with(key: str) -> Iterator[str]:
-    """Where a key belongs, as one would write it: `[queue]`, `[client.NAME]`."""
+    """Where a key belongs, in words: `in [queue]`, `in [client.NAME]`."""
     if key in GeneralSettings.model_fields:
-        yield "the top of the file, above the first [table]"
+        yield "at the top of the file, above the first [table]"
     for table in SINGLE:
         if key in keys_in(table):
-            yield f"[{table}]"
+            yield f"in [{table}]"
     for table in NAMED:
         if key in keys_in(table):
-            yield f"[{table}.NAME]"
+            yield f"in [{table}.NAME]"
 
 
 def types_with(key: str) -> list[str]:
@@ -93,6 +94,8 @@ def form_of(field: FieldInfo) -> Form:
     """How the environment gives this key."""
     if any(isinstance(mark, TextForm) for mark in field.metadata):
         return Form.TEXT
+    if any(isinstance(mark, BeforeValidator) and mark.func is one_or_several for mark in field.metadata):
+        return Form.TEXT_OR_VALUE
     forms = _forms(field.annotation)
     if forms == {Form.TEXT, Form.SECRET}:
         return Form.PATH_OR_SECRET

@@ -73,6 +73,8 @@ class _Examination:
         """Whatever isn't there, or doesn't fit together."""
         for reference in references_in_draft(self._draft):
             text = self._wrong_with(reference.place)
+            if isinstance(reference.place, SecretReference) and reference.place.aws and not installed():
+                self.doubts.append(Fault(reference.path, INSTALL))
             if text is not None:
                 self._absent.add(reference.path)
                 yield Fault(reference.path, text)
@@ -88,12 +90,10 @@ class _Examination:
 
     def _wrong_with(self, place: Path | SecretReference) -> str | None:
         try:
-            if isinstance(place, SecretReference) and place.aws is None:
-                self._secrets.resolve(place)
-            elif isinstance(place, SecretReference):
-                return None if installed() else INSTALL
-            else:
+            if isinstance(place, Path):
                 _octets(place)
+            elif place.aws is None:  # nobody is asked over the network
+                self._secrets.resolve(place)
         except ConfigError as error:
             return str(error)
         return None
@@ -122,7 +122,8 @@ class _Examination:
                 self._in_force((*path, "certificate"), out_of_force(chain, self._now))
             except ConfigError as error:
                 yield Fault((*path, "certificate"), f"{certificate}: {error}")
-        if private_key is not None and self._there(path, "private_key", "passphrase"):
+        remote = passphrase is not None and passphrase.aws is not None
+        if private_key is not None and not remote and self._there(path, "private_key", "passphrase"):
             try:
                 phrase = self._secrets.resolve(passphrase) if passphrase is not None else None
                 public_key = self._public_key(private_key, phrase)
