@@ -7,6 +7,11 @@ import pytest
 from tests.rig.postgres import Postgres
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks that --strict-markers asks for."""
+    config.addinivalue_line("markers", "peer: needs the Debian packages that `make peers` unpacks")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A private PostgreSQL, started when the first test asks for it."""

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-Value: TypeAlias = "str | int | float | bool | Path | datetime | list[Value] | tuple[Value, ...] | Mapping[str, Value]"
+Value: TypeAlias = Any
+"""A string, number, boolean, path, datetime, list of such, or table: whatever TOML has."""
 
 SECRET_KINDS = frozenset({"env", "file", "sealed", "aws"})
 

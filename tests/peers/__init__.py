@@ -1,0 +1,1 @@
+"""Real clients and real servers that we did not write, against a real `relay serve`."""
