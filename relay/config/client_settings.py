@@ -26,10 +26,14 @@ class TextFile(Section):
     file: FilePath = Field(description="the file with the text, in UTF-8; watched")
 
 
-def _text_or_file(value: object) -> str:
+def _text_or_file(value: object) -> object:
     if isinstance(value, str | dict | TextFile):
-        return "text" if isinstance(value, str) else "file"
+        return value
     raise mistake("expected a text in quotes or a file", 'write "..." or { file = "..." }')
+
+
+def _text_kind(value: object) -> str:
+    return "text" if isinstance(value, str) else "file"
 
 
 def _display_name(value: str) -> str:
@@ -58,7 +62,11 @@ def _senders(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-Text = Annotated[Annotated[str, Tag("text")] | Annotated[TextFile, Tag("file")], Discriminator(_text_or_file)]
+Text = Annotated[
+    Annotated[str, Tag("text")] | Annotated[TextFile, Tag("file")],
+    Discriminator(_text_kind),
+    BeforeValidator(_text_or_file),
+]
 MailAddresses = Annotated[tuple[MailAddress, ...], BeforeValidator(several)]
 
 

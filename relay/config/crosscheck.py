@@ -20,7 +20,7 @@ def impossible(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _duplicate_usernames(draft)
     yield from _duplicate_networks(draft)
     yield from _duplicate_identities(draft)
-    yield from _duplicate_addresses(draft)
+    yield from _duplicate_addresses(draft, tables)
     yield from _listeners(draft, tables)
     yield from _clients(draft, tables)
     yield from unfit_credentials(draft, tables)
@@ -97,12 +97,14 @@ def _duplicate_identities(draft: Draft) -> Iterator[Fault]:
                 yield Fault(("identity", name, "match", number), f"{what}; remove it from one of the two")
 
 
-def _duplicate_addresses(draft: Draft) -> Iterator[Fault]:
+def _duplicate_addresses(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
     taken: list[tuple[str, Address, KeyPath]] = []
     for name, listener in draft.listeners.items():
         if listener.address is not None:
             taken.append((f'[listener."{name}"]', listener.address, ("listener", name, "address")))
-    taken.append(("[metrics]", draft.metrics.address, ("metrics", "address")))
+    metrics: tuple[str, Address, KeyPath] = ("[metrics]", draft.metrics.address, ("metrics", "address"))
+    # Where the address of the metrics is the default, the line to change is the listener's.
+    taken.insert(len(taken) if "metrics" in tables else 0, metrics)
     if draft.console.address is not None:
         taken.append(("[console]", draft.console.address, ("console", "address")))
     for number, (_, address, path) in enumerate(taken):

@@ -89,7 +89,7 @@ class _Reading:
             elif what == "table" and near is None and places:
                 cure = f"it is a key, which belongs {' or '.join(places)}"
             else:
-                cure = choice(name, TOP) if near is None else f"write {near if what == 'key' else f'[{near}]'}"
+                cure = choice(name, TOP) if near is None else f'write "{near}"' if what == "key" else f"write [{near}]"
             self.faults.append(Fault((name,), f'unknown {what} "{name:.60}"; {cure}'))
 
     def single(self, name: str, model: type[Section]) -> Section | None:

@@ -37,9 +37,13 @@ def _instant(value: object) -> object:
     raise mistake("expected a date and time without quotes", "write it like 2026-12-24T00:00:00Z")
 
 
-def _path_or_secret(value: object) -> str:
+def _no_key_in_clear_text(value: object) -> object:
     if isinstance(value, str) and "-----BEGIN" in value:
         raise mistake("a private key in clear text is refused", f"write its path, {FORMS_TEXT}")
+    return value
+
+
+def _path_or_secret(value: object) -> str:
     return "secret" if isinstance(value, dict | SecretReference) else "path"
 
 
@@ -50,7 +54,9 @@ def _not_empty(value: tuple[object, ...]) -> tuple[object, ...]:
 
 
 PrivateKey = Annotated[
-    Annotated[FilePath, Tag("path")] | Annotated[SecretReference, Tag("secret")], Discriminator(_path_or_secret)
+    Annotated[FilePath, Tag("path")] | Annotated[SecretReference, Tag("secret")],
+    Discriminator(_path_or_secret),
+    BeforeValidator(_no_key_in_clear_text),
 ]
 """A private key in PEM: the path of a file, or a secret."""
 

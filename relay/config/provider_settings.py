@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from relay.config.mistake import mistake
+from relay.config.nearest import choice
 from relay.config.presets import PRESETS
 from relay.config.quantities import Duration
 from relay.config.secret_reference import SecretPlace
@@ -27,7 +28,7 @@ def _region(value: str) -> str:
 
 def _preset(value: str) -> str:
     if value not in PRESETS:
-        raise mistake(f'there is no preset "{value:.40}"', f"choose one of {', '.join(PRESETS)}, or give host and port")
+        raise mistake(f'there is no preset "{value:.40}"', f"{choice(value, PRESETS)}, or give host and port instead")
     return value
 
 

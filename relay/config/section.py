@@ -32,7 +32,9 @@ class Section(BaseModel):
 
 
 def _path(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, str) and "\0" not in value and value.strip():
+    if isinstance(value, str) and any(ord(character) < 32 for character in value):
+        raise mistake("the path contains control characters", "write each \\ as \\\\, or use 'single quotes'")
+    if isinstance(value, str) and value.strip():
         folder = info.context.get(FOLDER) if info.context else None
         return Path(folder, value) if folder is not None else Path(value)
     if isinstance(value, Path):
