@@ -1,0 +1,188 @@
+"""Claims: leasing what is due, and getting back what nobody settled."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import select, update
+
+from relay.spool.contents import INLINE, ReadChunk, RecentContent, StoredContent
+from relay.spool.endings import end_messages
+from relay.spool.notation import MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
+from relay.spool.records import Claim, HoldReason, Lease, Priority, RecipientState
+from relay.spool.schema import leases, recipients
+from relay.spool.trace import add_event
+from relay.spool.transaction import Transaction
+
+LEASE: Final = 60_000
+"""Milliseconds for which a claim is ours, from the claim or its last renewal."""
+
+_SWEEP: Final = 1_000
+_RECIPIENT_WIDTH: Final = len(RECIPIENT_COLUMNS)
+_QUEUED, _IN_FLIGHT = RecipientState.QUEUED.value, RecipientState.IN_FLIGHT.value
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one `claim` asks for."""
+
+    upstream: str
+    messages: int
+    recipients: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What it got; `next_due_at` is when the upstream's next recipient is due, None where none waits."""
+
+    claims: list[Claim]
+    next_due_at: int | None
+
+
+class Claiming:
+    """Takes what is due, and frees what expired. Runs in the writer."""
+
+    def __init__(self, node: str, recent: RecentContent, read: ReadChunk, clock: Callable[[], int]) -> None:
+        self._node = node
+        self._recent = recent
+        self._read = read
+        self._clock = clock
+        self._swept_at = 0
+
+    def claim(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[Taken]:
+        """Do the claims of one group, in turn."""
+        if transaction.now - self._swept_at >= _SWEEP or transaction.now < self._swept_at:
+            self._swept_at = transaction.now
+            free_leases(transaction, leases.c.expires_at < transaction.now)
+        return [self._claim(transaction, one) for one in wanted]
+
+    def _claim(self, transaction: Transaction, wanted: Wanted) -> Taken:
+        groups: dict[str, list[tuple[Any, ...]]] = {}
+        for priority in Priority:
+            if len(groups) < wanted.messages:
+                _collect_due(transaction, wanted, priority.value, groups)
+        claims = [self._leased(transaction, wanted.upstream, rows) for rows in groups.values()]
+        if claims:
+            cursor, statements = transaction.cursor, transaction.statements
+            taken = [
+                (claim.lease.token, claim.message.id, row.position) for claim in claims for row in claim.recipients
+            ]
+            cursor.many(
+                statements.put_lease,
+                [(c.lease.token, self._node, c.message.id, c.upstream, c.lease.expires_at, None) for c in claims],
+            )
+            cursor.many(statements.take, taken)
+            transaction.count(wanted.upstream, _QUEUED, -len(taken))
+            transaction.count(wanted.upstream, _IN_FLIGHT, len(taken))
+        return Taken(claims, next_due_at(transaction, wanted.upstream))
+
+    def _leased(self, transaction: Transaction, upstream: str, rows: list[tuple[Any, ...]]) -> Claim:
+        message = message_of(rows[0][_RECIPIENT_WIDTH : _RECIPIENT_WIDTH + MESSAGE_WIDTH])
+        key = rows[0][_RECIPIENT_WIDTH + 1]
+        octets = self._recent.take(key)
+        if octets is None and message.size <= INLINE:
+            read = transaction.cursor.rows(transaction.statements.read_chunks, (key,))
+            octets = bytes(read[0][0]) if len(read) == 1 else None
+        lease = Lease(self._node, secrets.token_hex(8), transaction.now + LEASE)
+        recipient_parts = [row[:_RECIPIENT_WIDTH] for row in rows]
+        taken = tuple(recipient_of(row, RecipientState.IN_FLIGHT, attempts_more=1) for row in recipient_parts)
+        content = StoredContent(key, message.size, message.eight_bit, octets, self._read)
+        return Claim(message, upstream, taken, lease, content)
+
+
+def _collect_due(
+    transaction: Transaction, wanted: Wanted, priority: int, groups: dict[str, list[tuple[Any, ...]]]
+) -> None:
+    """Add due rows of one priority by message, until there are messages enough."""
+    limit = wanted.messages + wanted.recipients
+    cursor = transaction.cursor
+    cursor.begin_rows(transaction.statements.due, (wanted.upstream, priority, transaction.now, limit))
+    read, last = 0, ""
+    while rows := cursor.more_rows(wanted.messages):
+        for row in rows:
+            read += 1
+            last = row[0]
+            group = groups.get(last)
+            if group is None:
+                if len(groups) == wanted.messages:
+                    return
+                groups[last] = [row]
+            elif len(group) < wanted.recipients:
+                group.append(row)
+    if read == limit and len(groups) > 1 and len(groups[last]) < wanted.recipients:
+        # The limit may have cut through this message: it is taken whole next time.
+        del groups[last]
+
+
+def next_due_at(transaction: Transaction, upstream: str) -> int | None:
+    """Return when the next queued recipient of an upstream is due."""
+    instants = []
+    for priority in Priority:
+        transaction.cursor.begin_rows(transaction.statements.next_due, (upstream, priority.value))
+        instants += [row[0] for row in transaction.cursor.more_rows(1)]
+    return min(instants, default=None)
+
+
+def renew(transaction: Transaction, tokens: Iterable[str]) -> set[str]:
+    """Extend leases by their full time from now; return those that were still there."""
+    until = transaction.now + LEASE
+    cursor, statement = transaction.cursor, transaction.statements.renew_lease
+    return {row[0] for token in tokens for row in cursor.rows(statement, (until, token))}
+
+
+def give_back(transaction: Transaction, claims: Iterable[Claim]) -> None:
+    """Queue the recipients of claims whose attempt never began; stale claims are passed over."""
+    for claim in claims:
+        ended = transaction.cursor.rows(transaction.statements.end_lease, (claim.lease.token,))
+        if ended:
+            requeue(transaction, claim.lease.token, claim.message.id, claim.upstream, ended[0][0], attempts_less=1)
+
+
+def free_leases(transaction: Transaction, which: Any) -> int:
+    """Make the recipients of leases claimable again: those of a node that starts, or those that expired."""
+    rows = transaction.execute(
+        select(leases.c.token, leases.c.message, leases.c.upstream, leases.c.wish).where(which)
+    ).all()
+    freed = 0
+    for token, message, upstream, wish in rows:
+        if transaction.cursor.rows(transaction.statements.end_lease, (token,)):
+            positions = requeue(transaction, token, message, upstream, wish)
+            add_event(transaction, message, "interrupted", positions, upstream)
+            freed += 1
+    return freed
+
+
+def requeue(
+    transaction: Transaction, token: str, message: str, upstream: str, wish: str | None, *, attempts_less: int = 0
+) -> list[int]:
+    """Queue what is in flight under a lease again, or as an operator wished meanwhile; return the positions."""
+    state = wish or _QUEUED
+    r = recipients.c
+    positions = [
+        row[0]
+        for row in transaction.execute(
+            update(recipients)
+            .where(r.message == message, r.lease == token)
+            .values(
+                state=state,
+                attempts=r.attempts - attempts_less,
+                next_attempt_at=transaction.now if not attempts_less else r.next_attempt_at,
+                hold_reason=HoldReason.OPERATOR.value if state == RecipientState.HELD else None,
+                held_at=transaction.now if state == RecipientState.HELD else None,
+                lease=None,
+            )
+            .returning(r.position)
+        )
+    ]
+    transaction.count(upstream, _IN_FLIGHT, -len(positions))
+    if state == RecipientState.REMOVED:
+        add_event(transaction, message, "removed", positions, upstream)
+        end_messages(transaction, [message])
+    else:
+        transaction.count(upstream, state, len(positions))
+    if state == _QUEUED:
+        transaction.expect(upstream, transaction.now)
+    return positions

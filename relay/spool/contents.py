@@ -1,0 +1,63 @@
+"""A message's content as the spool gives it out, and the little of it that stays in memory until it is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from relay.spool.contract import SpoolError
+
+INLINE: Final = 128 * 1024
+"""Octets up to which content is read with the claim, instead of a chunk at a time."""
+
+_RECENT_OCTETS: Final = 4 * 1024 * 1024
+
+ReadChunk = Callable[[str, int], Awaitable[bytes | None]]
+"""Gives a chunk by content and number, None behind the last; raises SpoolError."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """Content in the spool; `octets` where it is in memory as well."""
+
+    key: str
+    size: int
+    eight_bit: bool
+    octets: bytes | None = field(repr=False)
+    read: ReadChunk = field(repr=False)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the content in order; raises SpoolError when it can't be read or is not kept any more."""
+        if self.octets is not None:
+            yield self.octets
+            return
+        given = number = 0
+        while given < self.size:
+            chunk = await self.read(self.key, number)
+            if chunk is None:
+                raise SpoolError("the content is not kept any more")
+            given += len(chunk)
+            number += 1
+            yield chunk
+
+
+class RecentContent:
+    """Small contents just put, for the claim that follows at once. Used by the event loop and the writer."""
+
+    def __init__(self) -> None:
+        self._octets: dict[str, bytes] = {}
+        self._size = 0
+
+    def remember(self, key: str, octets: bytes) -> None:
+        """Keep `octets` while there is room."""
+        if len(octets) <= INLINE and self._size + len(octets) <= _RECENT_OCTETS:
+            self._octets[key] = octets
+            self._size += len(octets)
+
+    def take(self, key: str) -> bytes | None:
+        """Return what was remembered, and forget it."""
+        octets = self._octets.pop(key, None)
+        if octets is not None:
+            self._size -= len(octets)
+        return octets

@@ -1,0 +1,33 @@
+"""The node's name: made once, and kept in state_dir, so that leases are known as its own after a restart."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from relay.spool.contract import SpoolError
+
+
+def node_name(state_dir: Path) -> str:
+    """Return the name in `state_dir/node`, making one where there is none. Raises SpoolError."""
+    path = state_dir / "node"
+    try:
+        name = path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        name = ""
+    except (OSError, ValueError) as error:
+        raise SpoolError(f"{path}: {error}") from error
+    return name or _made(path)
+
+
+def _made(path: Path) -> str:
+    name = f"{socket.gethostname().split('.')[0] or 'relay'}-{secrets.token_hex(4)}"
+    beside = path.with_name(f".node-{os.getpid()}")
+    try:
+        beside.write_text(f"{name}\n", "utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise SpoolError(f"{path}: {error.strerror}") from error
+    return name

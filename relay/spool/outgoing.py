@@ -1,0 +1,106 @@
+"""The face of the spool that transfer sees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from relay.spool import quotas
+from relay.spool.bells import Bells
+from relay.spool.claims import Claiming, Taken, Wanted, give_back, renew
+from relay.spool.contract import Arrival
+from relay.spool.drafts import StoredDraft
+from relay.spool.gates import Gates
+from relay.spool.intake import StoreIntake
+from relay.spool.jobs import write
+from relay.spool.moves import move
+from relay.spool.reader import Reader
+from relay.spool.records import Claim, Gate, Settlement, Use
+from relay.spool.settlement import Settling, settle
+from relay.spool.writer import Writer
+
+_BEHIND = 3
+
+
+class StoreOutgoing:
+    """Hands out what is due and records what came of it; what `relay.spool.contract.Outgoing` promises."""
+
+    def __init__(
+        self, writer: Writer, reader: Reader, intake: StoreIntake, claiming: Claiming, gates: Gates, bells: Bells
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._intake = intake
+        self._claiming = claiming
+        self._gates = gates
+        self._bells = bells
+
+    async def wait_for_work(self, upstream: str, until_at: int | None) -> None:
+        """Return when a recipient of this upstream may have become due or its gate changed, or at `until_at`."""
+        await self._bells.of(upstream).wait(until_at)
+
+    async def claim(self, upstream: str, messages: int, recipients: int) -> Sequence[Claim]:
+        """Lease what is due, high priority and oldest first. Raises SpoolError."""
+        wanted = Wanted(upstream, messages, recipients)
+        # A caller cancelled meanwhile leaves claims that nobody knows of: they are given back.
+        future: asyncio.Future[Taken] = self._writer.submit(self._claiming.claim, wanted, _BEHIND)
+        try:
+            taken = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(self._abandon)
+            raise
+        self._bells.of(upstream).seen(taken.next_due_at)
+        return taken.claims
+
+    def _abandon(self, future: asyncio.Future[Taken]) -> None:
+        if not future.cancelled() and future.exception() is None and future.result().claims:
+            claims = future.result().claims
+            asyncio.ensure_future(self.give_back(claims))  # noqa: RUF006
+
+    async def renew(self, claims: Sequence[Claim]) -> set[str]:
+        """Extend the leases; return the tokens of those still held. Raises SpoolError."""
+        tokens = [claim.lease.token for claim in claims]
+        return await write(self._writer, lambda transaction: renew(transaction, tokens))
+
+    async def give_back(self, claims: Sequence[Claim]) -> None:
+        """Make the claims due again at once, their attempt not counted. Raises SpoolError."""
+        await write(self._writer, lambda transaction: give_back(transaction, claims))
+
+    async def settle(self, claim: Claim, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> bool:
+        """Record the outcome of a claim in one transaction; False when its lease was lost. Raises SpoolError."""
+        parcels = [await self._intake.parcel(notice) for notice in notices]
+        octets = sum(len(chunk[2]) for parcel in parcels for chunk in parcel.chunks)
+        settled: bool = await self._writer.submit(settle, Settling(claim, settlements, parcels), octets=octets)
+        if settled:
+            for notice in notices:
+                if isinstance(notice.content, StoredDraft):
+                    notice.content.named()
+        return settled
+
+    async def record_use(self, upstream: str, use: Use) -> None:
+        """Count against the upstream's quotas. Raises SpoolError."""
+        await self._writer.submit(quotas.record, (upstream, use))
+
+    async def uses(self, upstream: str, since_at: int) -> Sequence[Use]:
+        """Return the uses since then, oldest first."""
+        return await self._reader.read(lambda connection: quotas.read(connection, upstream, since_at))
+
+    async def move(self, source: str, target: str, limit: int) -> int:
+        """Move up to `limit` due, certain rows to another of their candidates; return how many."""
+        return await write(self._writer, lambda transaction: move(transaction, source, target, limit))
+
+    def next_id(self) -> str:
+        """Return a new message ID, for a notice."""
+        return self._intake.next_id()
+
+    def gate(self, upstream: str) -> Gate | None:
+        """Return the upstream's gate when it is held."""
+        return self._gates.held.get(upstream)
+
+    async def hold(self, gate: Gate) -> None:
+        """Hold the upstream, or change its gate."""
+        await write(self._writer, lambda transaction: self._gates.hold(transaction, gate))
+
+    async def release(self, upstream: str) -> bool:
+        """Open the gate. False when it was open."""
+        return await write(self._writer, lambda transaction: self._gates.release(transaction, upstream))

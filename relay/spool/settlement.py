@@ -1,0 +1,119 @@
+"""Settling: the outcome of a claim, its trace, and the notices it causes, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relay.reply import Reply
+from relay.spool.arrivals import Parcel, put
+from relay.spool.claims import requeue
+from relay.spool.endings import end_messages
+from relay.spool.notation import reply_text
+from relay.spool.records import Claim, HoldReason, RecipientState, Settlement, SpooledRecipient
+from relay.spool.trace import event_row
+from relay.spool.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What one `settle` asks for."""
+
+    claim: Claim
+    settlements: Sequence[Settlement]
+    notices: Sequence[Parcel]
+
+
+def settle(transaction: Transaction, asked: Sequence[Settling]) -> list[bool]:
+    """Settle the claims of one group whose leases are still there."""
+    cursor, statements = transaction.cursor, transaction.statements
+    results: list[bool] = []
+    rows: list[tuple[Any, ...]] = []
+    events: list[tuple[Any, ...]] = []
+    notices: list[Parcel] = []
+    ended: dict[str, None] = {}
+    unnamed: list[Settling] = []
+    for one in asked:
+        lease = cursor.rows(statements.end_lease, (one.claim.lease.token,))
+        results.append(bool(lease))
+        if not lease:
+            continue
+        changed = _rows(transaction, one, lease[0][0])
+        rows += changed
+        events += _events(transaction, one, changed)
+        notices += one.notices
+        if len(changed) < len(one.claim.recipients):
+            unnamed.append(one)
+        if any(row[0] in _FINAL for row in changed):
+            ended[one.claim.message.id] = None
+    cursor.many(statements.settle, rows)
+    cursor.many(statements.put_event, events)
+    for one in unnamed:
+        # A recipient that was forgotten is tried again rather than lost.
+        requeue(transaction, one.claim.lease.token, one.claim.message.id, one.claim.upstream, None)
+    if notices:
+        put(transaction, notices)
+    end_messages(transaction, ended)
+    return results
+
+
+_FINAL = {state.value for state in RecipientState if not state.waiting}
+
+
+def _rows(transaction: Transaction, asked: Settling, wish: str | None) -> list[tuple[Any, ...]]:
+    """Return the values of `Statements.settle`, and count the changes."""
+    claim = asked.claim
+    before = {row.position: row for row in claim.recipients}
+    changed = []
+    for settlement in asked.settlements:
+        row = before.pop(settlement.position, None)
+        if row is None:
+            continue
+        upstream = settlement.upstream or row.upstream
+        state, reason = settlement.state.value, settlement.hold_reason
+        if wish is not None and settlement.state is RecipientState.QUEUED:
+            state, reason = wish, HoldReason.OPERATOR if wish == RecipientState.HELD else None
+        next_attempt_at = _next_attempt_at(transaction, row, settlement)
+        transaction.count(claim.upstream, RecipientState.IN_FLIGHT.value, -1)
+        if state not in _FINAL:
+            transaction.count(upstream, state, 1)
+        if state == RecipientState.QUEUED:
+            transaction.expect(upstream, next_attempt_at)
+        changed.append(
+            (
+                state,
+                upstream,
+                row.uncertain + settlement.uncertain,
+                next_attempt_at,
+                reply_text(settlement.reply),
+                reason.value if reason else None,
+                transaction.now if state == RecipientState.HELD else None,
+                row.delay_told or settlement.delay_told,
+                claim.message.id,
+                settlement.position,
+            )
+        )
+    return changed
+
+
+def _next_attempt_at(transaction: Transaction, row: SpooledRecipient, settlement: Settlement) -> int:
+    if settlement.next_attempt_at is not None:
+        return settlement.next_attempt_at
+    return transaction.now if settlement.state is RecipientState.QUEUED else row.next_attempt_at
+
+
+def _events(transaction: Transaction, asked: Settling, changed: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return one row of `events` for the recipients that met the same end, and one for what an operator wished."""
+    states = {row[-1]: row[0] for row in changed}
+    alike: dict[tuple[str, Reply | None], list[int]] = {}
+    for settlement in asked.settlements:
+        if settlement.position in states:
+            alike.setdefault((settlement.event, settlement.reply), []).append(settlement.position)
+            if states[settlement.position] != settlement.state:
+                alike.setdefault((states[settlement.position], None), []).append(settlement.position)
+    message, upstream = asked.claim.message.id, asked.claim.upstream
+    return [
+        event_row(transaction, message, event, positions, upstream, reply)
+        for (event, reply), positions in alike.items()
+    ]

@@ -1,0 +1,143 @@
+"""The statements that run for every message, compiled once from the schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, Table, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from relay.spool import schema
+from relay.spool.database import Database, Statement
+from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS
+from relay.spool.schema import QUEUED, WAITING, chunks, counts, events, leases, messages, recipients, unnamed, uses
+
+
+class Statements:
+    """The compiled statements of one database. The values of each are listed where it is made."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.postgresql = not database.sqlite
+        compile_ = database.compile
+        self.put_message = self._insert(messages)
+        self.put_recipient = self._insert(recipients)
+        self.put_chunk = self._insert(chunks)
+        self.put_unnamed = self._insert(unnamed)
+        self.put_event = self._insert(events)
+        self.put_lease = self._insert(leases)
+        # content
+        self.name_content = compile_(delete(unnamed).where(unnamed.c.content == bindparam("content")))
+        self.remove_chunks = compile_(delete(chunks).where(chunks.c.content == bindparam("content")))
+        # content
+        self.read_chunks = compile_(
+            select(chunks.c.octets).where(chunks.c.content == bindparam("content")).order_by(chunks.c.number)
+        )
+        # content, number
+        self.read_chunk = compile_(
+            select(chunks.c.octets).where(
+                chunks.c.content == bindparam("content"), chunks.c.number == bindparam("number")
+            )
+        )
+        self._claiming()
+        self._settling()
+        self._counting()
+
+    def _insert(self, table: Table) -> Statement:
+        return self._database.compile(insert(table).values({c.name: bindparam(c.name) for c in table.columns}))
+
+    def _claiming(self) -> None:
+        compile_ = self._database.compile
+        r = recipients.c
+        # upstream, priority, now, limit
+        self.due = compile_(
+            select(*RECIPIENT_COLUMNS, *MESSAGE_COLUMNS)
+            .join(messages, messages.c.id == r.message)
+            .where(
+                r.upstream == bindparam("upstream"),
+                r.priority == bindparam("priority"),
+                QUEUED,
+                r.next_attempt_at <= bindparam("now"),
+            )
+            .order_by(r.next_attempt_at, r.message, r.position)
+            .limit(bindparam("limit"))
+            .with_for_update(skip_locked=True, of=recipients)
+        )
+        # upstream, priority
+        self.next_due = compile_(
+            select(r.next_attempt_at)
+            .where(r.upstream == bindparam("upstream"), r.priority == bindparam("priority"), QUEUED)
+            .order_by(r.next_attempt_at)
+            .limit(literal_column("1"))
+        )
+        # lease, message, position
+        self.take = compile_(
+            update(recipients)
+            .where(r.message == bindparam("the_message"), r.position == bindparam("the_position"))
+            .values(
+                state=literal_column("'in_flight'"), attempts=r.attempts + literal_column("1"), lease=bindparam("l")
+            )
+        )
+
+    def _settling(self) -> None:
+        compile_ = self._database.compile
+        r = recipients.c
+        # token
+        self.end_lease = compile_(delete(leases).where(leases.c.token == bindparam("token")).returning(leases.c.wish))
+        # expires_at, token
+        self.renew_lease = compile_(
+            update(leases)
+            .where(leases.c.token == bindparam("the_token"))
+            .values(expires_at=bindparam("at"))
+            .returning(leases.c.token)
+        )
+        # state, upstream, uncertain, next_attempt_at, reply, hold_reason, held_at, delay_told, message, position
+        self.settle = compile_(
+            update(recipients)
+            .where(r.message == bindparam("the_message"), r.position == bindparam("the_position"))
+            .values(
+                state=bindparam("s"),
+                upstream=bindparam("u"),
+                uncertain=bindparam("un"),
+                next_attempt_at=bindparam("n"),
+                reply=bindparam("re"),
+                hold_reason=bindparam("h"),
+                held_at=bindparam("ha"),
+                delay_told=bindparam("d"),
+                lease=literal_column("NULL"),
+            )
+        )
+        # id
+        self.ended = compile_(
+            select(messages.c.client, messages.c.content, messages.c.size).where(messages.c.id == bindparam("id"))
+        )
+        # message
+        self.waits = compile_(
+            select(r.position).where(r.message == bindparam("message"), WAITING).limit(literal_column("1"))
+        )
+
+    def _counting(self) -> None:
+        self.count = self._added(counts, counts.c.total)
+        self.use = self._added(uses, uses.c.messages, uses.c.recipients)
+        self.mark = self._replaced(schema.meta, schema.meta.c.value)
+
+    def _upsert(self, table: Table) -> Any:
+        new = sqlite.insert if self._database.sqlite else postgresql.insert
+        return new(table).values({c.name: bindparam(c.name) for c in table.columns})
+
+    def _added(self, table: Table, *sums: Column[Any]) -> Statement:
+        statement = self._upsert(table)
+        return self._database.compile(
+            statement.on_conflict_do_update(
+                index_elements=list(table.primary_key.columns),
+                set_={column.name: column + statement.excluded[column.name] for column in sums},
+            )
+        )
+
+    def _replaced(self, table: Table, column: Column[Any]) -> Statement:
+        statement = self._upsert(table)
+        return self._database.compile(
+            statement.on_conflict_do_update(
+                index_elements=list(table.primary_key.columns), set_={column.name: statement.excluded[column.name]}
+            )
+        )

@@ -1,0 +1,32 @@
+"""The trace: a row for each thing that happens to a message after it was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from relay.reply import Reply
+from relay.spool.notation import reply_text
+from relay.spool.transaction import Transaction
+
+
+def event_row(
+    transaction: Transaction,
+    message: str,
+    event: str,
+    positions: Iterable[int],
+    upstream: str | None,
+    reply: Reply | None,
+) -> tuple[Any, ...]:
+    """Return the row of `events` that says this about the recipients at `positions`."""
+    number = transaction.identifiers.number()
+    at = " ".join(map(str, positions))
+    return (message, number, transaction.now, event, at, upstream, reply_text(reply))
+
+
+def add_event(
+    transaction: Transaction, message: str, event: str, positions: Iterable[int], upstream: str | None
+) -> None:
+    """Write one event that no reply caused."""
+    row = event_row(transaction, message, event, positions, upstream, None)
+    transaction.cursor.run(transaction.statements.put_event, row)

@@ -1,0 +1,236 @@
+"""The one task that writes: everything that waits goes into one transaction, with one fsync and without a timer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection
+
+from relay.logs import Log
+from relay.spool.contract import SpoolError
+from relay.spool.database import Cursor, Database, environmental, trouble
+from relay.spool.identifiers import Identifiers
+from relay.spool.statements import Statements
+from relay.spool.transaction import Transaction
+
+_GROUP_OCTETS: Final = 8 * 1024 * 1024
+_GROUP_UNITS: Final = 512
+_PAUSE: Final = 1.0
+
+
+Kind: TypeAlias = Callable[[Transaction, list[Any]], Sequence[Any]]
+"""A kind of work: does all of it that came into one group, and returns a result for each."""
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One caller's work. `order` puts content before messages that name it, and claims behind what they may take."""
+
+    order: int
+    kind: Kind
+    argument: Any
+    octets: int
+    future: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one unit."""
+
+    unit: Unit
+    result: Any
+    error: SpoolError | Exception | None
+
+
+class Writer:
+    """Runs units of work in a thread of its own, and tells the event loop of each group once."""
+
+    def __init__(
+        self,
+        database: Database,
+        statements: Statements,
+        identifiers: Identifiers,
+        clock: Callable[[], int],
+        committed: Callable[[Transaction], None],
+    ) -> None:
+        self._database = database
+        self._statements = statements
+        self._identifiers = identifiers
+        self._clock = clock
+        self._committed = committed
+        self._loop = asyncio.get_running_loop()
+        self._units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._held_over: Unit | None = None
+        self._closing = threading.Event()
+        self._log = Log("relay")
+        self.trouble: SpoolError | None = None
+        self._thread = self._start()
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+        thread.start()
+        return thread
+
+    @property
+    def alive(self) -> bool:
+        """True while the thread runs."""
+        return self._thread.is_alive()
+
+    def revive(self) -> None:
+        """Start the thread again, where it died."""
+        if not self._thread.is_alive() and not self._closing.is_set():
+            self._thread = self._start()
+
+    def submit(self, kind: Kind, argument: Any, order: int = 1, octets: int = 0) -> asyncio.Future[Any]:
+        """Queue one unit; the future gets its result, or a SpoolError. Called in the event loop."""
+        future = self._loop.create_future()
+        if self._closing.is_set():
+            future.set_exception(SpoolError("the spool is closed"))
+            return future
+        self._units.put(Unit(order, kind, argument, octets, future))
+        return future
+
+    async def aclose(self) -> None:
+        """Do what waits, then end the thread."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._units.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection = self._database.connect()
+                try:
+                    self._work(connection)
+                finally:
+                    connection.close()
+            except Exception as error:  # task root: logged, and started again after a pause
+                self.trouble = trouble(error)
+                self._log.write(logging.ERROR, "error", {"where": "spool", "error": type(error).__name__})
+                self._refuse_all(self.trouble)
+                if self._closing.wait(_PAUSE):
+                    self._refuse_all(self.trouble)
+                    return
+            else:
+                return
+
+    def _work(self, connection: Connection) -> None:
+        cursor = Cursor(connection)
+        while group := self._collect():
+            outcomes, transaction, error = self._attempt(connection, cursor, group)
+            if error is None:
+                self.trouble = None
+                self._tell(outcomes, transaction)
+            elif len(group) == 1:
+                self._fail(group[0], error)
+            else:
+                # One of them may be at fault; none may suffer for another.
+                for unit in group:
+                    outcomes, transaction, error = self._attempt(connection, cursor, [unit])
+                    if error is None:
+                        self._tell(outcomes, transaction)
+                    else:
+                        self._fail(unit, error)
+            if error is not None and self._database.broken(connection, error):
+                raise error
+
+    def _collect(self) -> list[Unit]:
+        first = self._held_over or self._units.get()
+        self._held_over = None
+        if first is None:
+            return []
+        group, octets = [first], first.octets
+        try:
+            while len(group) < _GROUP_UNITS:
+                unit = self._units.get_nowait()
+                if unit is None:
+                    self._units.put(None)
+                    break
+                octets += unit.octets
+                if octets > _GROUP_OCTETS:
+                    self._held_over = unit
+                    break
+                group.append(unit)
+        except queue.Empty:
+            pass
+        return group
+
+    def _attempt(
+        self, connection: Connection, cursor: Cursor, group: list[Unit]
+    ) -> tuple[list[Outcome], Transaction, Exception | None]:
+        transaction = Transaction(connection, cursor, self._statements, self._identifiers, self._clock())
+        outcomes: list[Outcome] = []
+        try:
+            cursor.say(self._database.begin)
+            for kind, units in _by_kind(group):
+                results = kind(transaction, [unit.argument for unit in units])
+                outcomes += [Outcome(unit, result, None) for unit, result in zip(units, results, strict=True)]
+            transaction.finish()
+            cursor.say("COMMIT")
+        except Exception as error:
+            self._roll_back(cursor)
+            return [], transaction, error
+        return outcomes, transaction, None
+
+    def _roll_back(self, cursor: Cursor) -> None:
+        try:
+            cursor.say("ROLLBACK")
+        except Exception as error:  # nothing was begun, or the connection is gone: the next attempt shows which
+            self._log.write(logging.DEBUG, "rollback_failed", {"error": type(error).__name__})
+
+    def _fail(self, unit: Unit, error: Exception) -> None:
+        told = trouble(error)
+        if environmental(error):
+            self.trouble = told
+        told.__cause__ = error
+        self._post(self._resolve, [Outcome(unit, None, told)], None)
+
+    def _tell(self, outcomes: list[Outcome], transaction: Transaction) -> None:
+        self._post(self._resolve, outcomes, transaction)
+
+    def _refuse_all(self, error: SpoolError) -> None:
+        while True:
+            try:
+                unit = self._held_over or self._units.get_nowait()
+            except queue.Empty:
+                return
+            self._held_over = None
+            if unit is None:
+                self._units.put(None)
+                return
+            self._fail(unit, error)
+
+    def _post(self, call: Callable[..., None], *values: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *values)
+        except RuntimeError:
+            # The loop is closed: nobody is left to be told.
+            self._closing.set()
+
+    def _resolve(self, outcomes: list[Outcome], transaction: Transaction | None) -> None:
+        if transaction is not None:
+            self._committed(transaction)
+        for outcome in outcomes:
+            future = outcome.unit.future
+            if future.done():
+                continue
+            if outcome.error is None:
+                future.set_result(outcome.result)
+            else:
+                future.set_exception(outcome.error)
+
+
+def _by_kind(group: list[Unit]) -> list[tuple[Kind, list[Unit]]]:
+    if len(group) == 1:
+        return [(group[0].kind, group)]
+    kinds: dict[tuple[int, Kind], list[Unit]] = {}
+    for unit in group:
+        kinds.setdefault((unit.order, unit.kind), []).append(unit)
+    return [(kind, units) for (_, kind), units in sorted(kinds.items(), key=lambda item: item[0][0])]
