@@ -1,0 +1,49 @@
+"""The end of DATA and its dots (RFC 5321 §4.5.2), found in bulk whatever pieces the octets come in."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_END: Final = b"\r\n.\r\n"
+
+# A dot that is followed by a bare CR or LF is a line of its own once line ends are mended, so it is not a stuffed one.
+_STUFFED: Final = re.compile(rb"\r\n\.(?![\r\n])")
+
+
+class DotReader:
+    """Finds the end and takes the stuffed dots off; bare CR and bare LF pass through, they never end anything."""
+
+    __slots__ = ("_held", "_virtual")
+
+    def __init__(self) -> None:
+        # The line end before the first line is DATA's own, so that an empty message and a dot at the start are no
+        # special cases.
+        self._held = b"\r\n"
+        self._virtual = 2
+
+    def feed(self, octets: bytes) -> tuple[bytes, bytes | None]:
+        """Return what became certain of the content, and what follows the end; None there until the end was found."""
+        octets = self._held + octets
+        end = octets.find(_END)
+        if end >= 0:
+            after: bytes | None = octets[end + 5 :]
+            content = octets[: end + 2]
+        else:
+            after = None
+            content = octets[: len(octets) - _open_end(octets)]
+            self._held = octets[len(content) :]
+        if b"\r\n." in content:
+            content = _STUFFED.sub(b"\r\n", content)
+        if self._virtual and content:
+            content = content[2:]
+            self._virtual = 0
+        return content, after
+
+
+def _open_end(octets: bytes) -> int:
+    """Length of the longest tail that may still become the end."""
+    for length in (4, 3, 2, 1):
+        if octets.endswith(_END[:length]):
+            return length
+    return 0

@@ -1,0 +1,47 @@
+"""What all sessions share: the settings in force, and the stages that they hand on to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from relay.config.settings import Settings
+from relay.inbound.acceptance import Acceptance
+from relay.inbound.clients import Clients
+from relay.inbound.limits import LoginLimits
+from relay.inbound.passwords import Passwords, SecretSource
+from relay.journal import Journal
+from relay.spool.contract import Intake
+
+
+class Premises:
+    """Settings change at a reload, for the next command of every session; the rest stays. `now` gives milliseconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        secrets: SecretSource,
+        intake: Intake,
+        journal: Journal,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.intake = intake
+        self.journal = journal
+        self.limits = LoginLimits(monotonic)
+        self.acceptance = Acceptance(intake, journal)
+        self.draining = False
+        self._clock = clock
+        self.put_in_force(settings, secrets)
+
+    def put_in_force(self, settings: Settings, secrets: SecretSource) -> None:
+        """Let sessions go by these from their next command on."""
+        self.settings = settings
+        self.hostname = settings.hostname
+        self.passwords = Passwords(secrets)
+        self.clients = Clients(settings.client)
+
+    def now(self) -> int:
+        """Return the instant: milliseconds since the epoch."""
+        return int(self._clock() * 1000)

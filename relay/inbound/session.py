@@ -1,0 +1,382 @@
+"""One SMTP session (RFC 5321 §3 and §4): what each command does, and in which order they are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+
+from relay.config.listener_settings import ListenerSettings
+from relay.envelope import Origin
+from relay.inbound import admission, replies
+from relay.inbound.clients import Client, IPAddress
+from relay.inbound.data_reader import DotReader
+from relay.inbound.login import Login
+from relay.inbound.parameters import mail_arguments, rcpt_arguments
+from relay.inbound.premises import Premises
+from relay.inbound.reception import Reception
+from relay.inbound.transaction import Transaction
+from relay.inbound.wire import Wire
+from relay.reply import Reply
+
+COMMAND_LIMIT: Final = 4096
+"""Octets of a command line; RFC 5321 §4.5.3.1.4 asks for 512, extensions add to it."""
+
+_MOST_UNRECOGNIZED: Final = 10
+_BEFORE_TLS: Final = frozenset({b"NOOP", b"EHLO", b"HELO", b"RSET", b"HELP", b"STARTTLS", b"QUIT"})
+_HTTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS"})
+_LARGEST_CHUNK: Final = 1 << 40
+
+
+class Session:
+    """Says nothing by itself: the protocol hands it commands and sends what it returns.
+
+    `over` ends the connection; `spoken` tells that there was a command; `receiving` that content is coming in or being
+    put, which a drain lets finish.
+    """
+
+    def __init__(
+        self, listener: str, settings: ListenerSettings, premises: Premises, wire: Wire, address: IPAddress
+    ) -> None:
+        self.over = False
+        self.spoken = False
+        self.receiving = False
+        self._listener = listener
+        self._settings = settings
+        self._premises = premises
+        self._wire = wire
+        self._address = address
+        self._peer = str(address)
+        self._unrecognized = 0
+        self._helo = ""
+        self._extended = False
+        self._transaction: Transaction | None = None
+        self._login = Login(premises, wire, listener, address)
+
+    # ---- what the protocol calls
+
+    async def answer(self, line: bytes) -> Reply:
+        """Do what a command line says, and return the reply to it."""
+        verb, _, argument = line.partition(b" ")
+        verb = verb.strip().upper()
+        command = COMMANDS.get(verb)
+        if command is None:
+            return self._unknown(verb)
+        self.spoken = True
+        if self._settings.require_tls and self._wire.tls is None and verb not in _BEFORE_TLS:
+            return self._refused("tls", replies.ENCRYPTION_REQUIRED if verb == b"AUTH" else replies.TLS_FIRST)
+        reply = command(self, argument.strip())
+        if not isinstance(reply, Reply):
+            reply = await reply
+        # Between the chunks of BDAT the content is still coming in.
+        self.receiving = self._transaction is not None and self._transaction.reception is not None
+        return reply
+
+    async def close(self) -> None:
+        """Forget what was not handed over. The connection has ended, in whatever way."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None and transaction.reception is not None:
+            await transaction.reception.discard()
+
+    # ---- hello
+
+    def _ehlo(self, argument: bytes) -> Reply:
+        if not argument:
+            return replies.HELLO_NAME_MISSING
+        self._hello(argument, extended=True)
+        settings = self._settings
+        lines = [self._premises.hostname, "PIPELINING", f"SIZE {settings.max_message_size}", "8BITMIME", "SMTPUTF8"]
+        lines += ["ENHANCEDSTATUSCODES", "CHUNKING", "DSN"]
+        if settings.offers_starttls and self._wire.tls is None:
+            lines.append("STARTTLS")
+        if self._auth_offered:
+            mechanisms = " ".join(settings.auth)
+            # The second form is that of a draft, which old Outlook understands instead of the first.
+            lines += [f"AUTH {mechanisms}", f"AUTH={mechanisms}"]
+        lines.append("HELP")
+        return Reply(250, None, "\n".join(lines))
+
+    def _say_helo(self, argument: bytes) -> Reply:
+        if not argument:
+            return replies.HELLO_NAME_MISSING
+        self._hello(argument, extended=False)
+        return Reply(250, None, self._premises.hostname)
+
+    def _hello(self, argument: bytes, *, extended: bool) -> None:
+        self._helo = argument.decode("utf-8", "replace")
+        self._extended = extended
+        self._transaction = None
+
+    @property
+    def _auth_offered(self) -> bool:
+        return bool(self._settings.auth) and (self._wire.tls is not None or not self._settings.require_tls)
+
+    # ---- TLS and AUTH
+
+    async def _starttls(self, argument: bytes) -> Reply:
+        if argument:
+            return replies.NO_ARGUMENT_ALLOWED
+        if self._wire.tls is not None:
+            return replies.TLS_ACTIVE
+        if not self._settings.offers_starttls:
+            return replies.NOT_IMPLEMENTED
+        # RFC 3207 §4.2: nothing learned before counts any more.
+        self._helo = ""
+        self._extended = False
+        self._transaction = None
+        self._login = Login(self._premises, self._wire, self._listener, self._address)
+        self._wire.say(replies.READY_FOR_TLS)
+        self.over = not await self._wire.start_tls()
+        return NOTHING
+
+    async def _auth(self, argument: bytes) -> Reply:
+        words = argument.split()
+        if not self._helo or not self._extended:
+            return replies.EHLO_FIRST if self._helo else replies.HELLO_FIRST
+        if not self._settings.auth:
+            return replies.NOT_IMPLEMENTED
+        if self._login.client is not None:
+            return replies.AUTHENTICATED_ALREADY
+        if self._transaction is not None:
+            return replies.AUTH_IN_TRANSACTION
+        if not 1 <= len(words) <= 2:
+            return replies.AUTH_SYNTAX
+        mechanism = words[0].decode("ascii", "replace").upper()
+        if mechanism not in self._settings.auth:
+            return replies.MECHANISM_UNKNOWN
+        reply = await self._login.try_with(mechanism, words[1] if len(words) == 2 else None)
+        if reply.code == 421:
+            self._refused("auth", reply)
+            self.over = True
+        return reply
+
+    # ---- the transaction
+
+    def _mail(self, argument: bytes) -> Reply:
+        if not self._helo:
+            return replies.HELLO_FIRST
+        if self._transaction is not None:
+            return replies.NESTED_MAIL
+        client = self._client()
+        if client is None:
+            reason = "auth" if self._auth_offered else "relay"
+            return self._refused(reason, admission.refuse_stranger(auth_offered=self._auth_offered))
+        arguments = mail_arguments(argument, extended=self._extended)
+        if isinstance(arguments, Reply):
+            return self._refused("syntax", arguments, client)
+        sender = str(arguments.reverse_path) if arguments.reverse_path else "<>"
+        broken = self._premises.intake.refusal()
+        if broken is not None:
+            return self._refused("spool", admission.refuse_for_spool(broken), client, sender=sender)
+        refusal = admission.refuse_reverse_path(
+            client.settings,
+            arguments.reverse_path,
+            arguments.size,
+            self._settings.max_message_size,
+            self._premises.intake.waiting(client.name),
+        )
+        if refusal is not None:
+            return self._refused(refusal[1], refusal[0], client, sender=sender)
+        mechanism = self._login.mechanism or None
+        origin = Origin(self._listener, client.name, self._peer, self._helo, self._wire.tls, mechanism)
+        self._transaction = Transaction(client, arguments, origin, extended=self._extended)
+        return replies.SENDER_OK
+
+    def _rcpt(self, argument: bytes) -> Reply:
+        transaction = self._transaction
+        if transaction is None:
+            return replies.MAIL_FIRST
+        if transaction.reception is not None:
+            return replies.BDAT_IN_PROGRESS
+        smtputf8 = transaction.arguments.smtputf8
+        recipient = rcpt_arguments(
+            argument, extended=self._extended, smtputf8=smtputf8, hostname=self._premises.hostname
+        )
+        client = transaction.client
+        if isinstance(recipient, Reply):
+            return self._refused("syntax", recipient, client)
+        if not transaction.has(recipient.forward_path):
+            refusal = admission.refuse_forward_path(client.settings, len(transaction.recipients))
+            if refusal is not None:
+                return self._refused("recipient", refusal, client, recipient=str(recipient.forward_path))
+            transaction.add(recipient)
+        return replies.RECIPIENT_OK
+
+    async def _data(self, argument: bytes) -> Reply:
+        transaction = self._transaction
+        if argument:
+            return replies.NO_ARGUMENT_ALLOWED
+        if transaction is None:
+            return replies.MAIL_FIRST
+        if transaction.reception is not None:
+            return replies.BDAT_IN_PROGRESS
+        if not transaction.recipients:
+            return replies.NO_VALID_RECIPIENTS
+        reception = self._begin(transaction)
+        self._wire.say(replies.START_INPUT)
+        self.receiving = True
+        await self._read_to_the_dot(reception)
+        return await self._accept(transaction, reception)
+
+    async def _read_to_the_dot(self, reception: Reception) -> None:
+        wire = self._wire
+        reader = DotReader()
+        wire.progressed()
+        while True:
+            octets = wire.take()
+            if not octets:
+                await wire.more()
+                continue
+            wire.progressed()
+            content, after = reader.feed(octets)
+            if content and reception.add(content):
+                wire.busy()
+                await reception.spill()
+                wire.progressed()
+            if after is not None:
+                wire.put_back(after)
+                wire.busy()
+                return
+
+    async def _bdat(self, argument: bytes) -> Reply:
+        words = argument.upper().split()
+        if not words or not words[0].isdigit() or int(words[0]) > _LARGEST_CHUNK or words[1:] not in ([], [b"LAST"]):
+            # The octets that follow can't be told from commands.
+            self.over = True
+            return replies.BDAT_SYNTAX
+        size, last = int(words[0]), len(words) == 2
+        transaction = self._transaction
+        if transaction is None or not transaction.recipients:
+            await self._read_chunk(size, None)
+            return replies.MAIL_FIRST if transaction is None else replies.NO_VALID_RECIPIENTS
+        reception = transaction.reception or self._begin(transaction)
+        self.receiving = True
+        await self._read_chunk(size, reception)
+        if last:
+            return await self._accept(transaction, reception)
+        if reception.refusal is not None:
+            return await self._accept(transaction, reception)
+        return replies.chunk_received(size)
+
+    async def _read_chunk(self, left: int, reception: Reception | None) -> None:
+        wire = self._wire
+        wire.progressed()
+        while left:
+            octets = wire.take()
+            if not octets:
+                await wire.more()
+                continue
+            wire.progressed()
+            if len(octets) > left:
+                wire.put_back(octets[left:])
+                octets = octets[:left]
+            left -= len(octets)
+            if reception is not None and reception.add(octets):
+                wire.busy()
+                await reception.spill()
+                wire.progressed()
+        wire.busy()
+
+    def _begin(self, transaction: Transaction) -> Reception:
+        premises = self._premises
+        return transaction.receive(self._settings.max_message_size, premises.hostname, premises.intake, premises.now())
+
+    async def _accept(self, transaction: Transaction, reception: Reception) -> Reply:
+        content = await reception.finish()
+        # From here on the content is refused, or the spool's: a hang-up must not discard it.
+        self._transaction = None
+        if content is None:
+            reply, reason = reception.refusal or (replies.OUR_ERROR, "spool")
+            reverse_path = transaction.arguments.reverse_path
+            sender = str(reverse_path) if reverse_path else "<>"
+            return self._refused(reason, reply, transaction.client, sender=sender)
+        premises = self._premises
+        arrival = transaction.arrival(content, premises.settings, premises.now())
+        return await premises.acceptance.accept(arrival)
+
+    # ---- the rest
+
+    def _rset(self, argument: bytes) -> Reply | Awaitable[Reply]:
+        if argument:
+            return replies.NO_ARGUMENT_ALLOWED
+        if self._transaction is not None and self._transaction.reception is not None:
+            return self._forget()
+        self._transaction = None
+        return replies.OK
+
+    async def _forget(self) -> Reply:
+        await self.close()
+        return replies.OK
+
+    def _noop(self, _argument: bytes) -> Reply:
+        return replies.OK
+
+    def _help(self, _argument: bytes) -> Reply:
+        return replies.HELP
+
+    def _vrfy(self, _argument: bytes) -> Reply:
+        if self._client() is None:
+            return admission.refuse_stranger(auth_offered=self._auth_offered)
+        return replies.CANNOT_VERIFY
+
+    def _expn(self, _argument: bytes) -> Reply:
+        return replies.NOT_IMPLEMENTED
+
+    def _quit(self, _argument: bytes) -> Reply:
+        self.over = True
+        return replies.BYE
+
+    def _unknown(self, verb: bytes) -> Reply:
+        if verb in _HTTP:
+            # A web page must not be able to speak through the browser of somebody in a client's network.
+            self.over = True
+            return replies.NOT_SMTP
+        self._unrecognized += 1
+        if self._unrecognized > _MOST_UNRECOGNIZED:
+            self.over = True
+            return replies.TOO_MANY_ERRORS
+        return replies.UNRECOGNIZED
+
+    def _client(self) -> Client | None:
+        """Whose session this is: a login wins over the network; either is looked up anew, for it may have gone."""
+        clients = self._premises.clients
+        if self._login.client is not None:
+            return clients.named(self._login.client.name)
+        return clients.at(self._address)
+
+    def _refused(
+        self,
+        reason: str,
+        reply: Reply,
+        client: Client | None = None,
+        *,
+        sender: str | None = None,
+        recipient: str | None = None,
+    ) -> Reply:
+        name = client.name if client is not None else None
+        self._premises.journal.refused(
+            self._listener, reason, reply, peer=self._peer, client=name, sender=sender, recipient=recipient
+        )
+        return reply
+
+
+NOTHING: Final = Reply(220, None, "")
+"""What a command returns that has said all by itself."""
+
+_Command: TypeAlias = Callable[[Session, bytes], Reply | Awaitable[Reply]]
+
+COMMANDS: Final[Mapping[bytes, _Command]] = {
+    b"EHLO": Session._ehlo,
+    b"HELO": Session._say_helo,
+    b"STARTTLS": Session._starttls,
+    b"AUTH": Session._auth,
+    b"MAIL": Session._mail,
+    b"RCPT": Session._rcpt,
+    b"DATA": Session._data,
+    b"BDAT": Session._bdat,
+    b"RSET": Session._rset,
+    b"NOOP": Session._noop,
+    b"HELP": Session._help,
+    b"VRFY": Session._vrfy,
+    b"EXPN": Session._expn,
+    b"QUIT": Session._quit,
+}

@@ -1,0 +1,94 @@
+"""One mail transaction (RFC 5321 §3.3): who sends to whom, and then the content."""
+
+from __future__ import annotations
+
+from relay.address import Mailbox
+from relay.config.settings import Settings
+from relay.envelope import Envelope, Origin, Recipient
+from relay.inbound import admission, received
+from relay.inbound.clients import Client
+from relay.inbound.header_section import HeaderSection, read_header_section
+from relay.inbound.parameters import MailArguments
+from relay.inbound.reception import Reception, Refusal
+from relay.inbound.routing import upstream_for
+from relay.spool.contract import Arrival, Draft, Intake
+from relay.spool.records import Priority
+
+_PRIORITIES = {"high": Priority.HIGH, "normal": Priority.NORMAL, "bulk": Priority.BULK}
+
+
+class Transaction:
+    """From MAIL until the message is handed over or forgotten. `origin` is that of the session at MAIL."""
+
+    def __init__(self, client: Client, arguments: MailArguments, origin: Origin, *, extended: bool) -> None:
+        self.client = client
+        self.arguments = arguments
+        self.recipients: list[Recipient] = []
+        self.reception: Reception | None = None
+        self._origin = origin
+        self._extended = extended
+        self._keys: set[str] = set()
+        self._id = ""
+        self._section: HeaderSection | None = None
+
+    def add(self, recipient: Recipient) -> None:
+        """Take one more recipient; the same address again counts once."""
+        key = _exact(recipient.forward_path)
+        if key not in self._keys:
+            self._keys.add(key)
+            self.recipients.append(recipient)
+
+    def has(self, forward_path: Mailbox) -> bool:
+        """Return whether this address was taken already."""
+        return _exact(forward_path) in self._keys
+
+    def receive(self, max_message_size: int, hostname: str, intake: Intake, now: int) -> Reception:
+        """Begin the content."""
+
+        def complete(header: bytes) -> bytes | Refusal:
+            section = read_header_section(header)
+            refusal = admission.refuse_header(self.client.settings, section.received, section.authors)
+            if refusal is not None:
+                return refusal
+            self._section = section
+            self._id = intake.next_id()
+            smtputf8 = self.arguments.smtputf8
+            trace = received.received_field(
+                self._origin, hostname, self._id, extended=self._extended, smtputf8=smtputf8, at=now
+            )
+            return received.completed(header, section, trace, hostname, self._id, now)
+
+        self.reception = Reception(max_message_size, self.arguments.size, complete, intake.draft)
+        return self.reception
+
+    def arrival(self, content: bytes | Draft, settings: Settings, now: int) -> Arrival:
+        """Return what goes into the spool; the content was received and not refused."""
+        if self._section is None or self.reception is None:
+            raise RuntimeError("no content was received")
+        arguments = self.arguments
+        envelope = Envelope(
+            arguments.reverse_path,
+            tuple(self.recipients),
+            arguments.body,
+            arguments.smtputf8,
+            arguments.envelope_id,
+            arguments.dsn_return,
+        )
+        return Arrival(
+            id=self._id,
+            origin=self._origin,
+            envelope=envelope,
+            candidates=upstream_for(self.client.settings),
+            content=content,
+            size=self.reception.size,
+            eight_bit=self.reception.eight_bit,
+            header_from=self._section.header_from,
+            message_id=self._section.message_id or received.message_id_for(settings.hostname, self._id),
+            accepted_at=now,
+            give_up_at=now + round(settings.give_up_after(self.client.name) * 1000),
+            priority=_PRIORITIES[self.client.settings.priority],
+        )
+
+
+def _exact(mailbox: Mailbox) -> str:
+    return f"{mailbox.local_part}@{mailbox.domain.lower()}"
