@@ -13,7 +13,7 @@ from tests.rig.certificate import Leaf
 from tests.rig.dovecot import DovecotAuthentication
 from tests.rig.peers import peer_environment, unpacked
 from tests.rig.ports import free_port
-from tests.rig.private_server import PrivateServer, account
+from tests.rig.private_server import ROOT, PrivateServer, account
 from tests.rig.waiting import wait_until
 
 _MAIN = """
@@ -29,7 +29,7 @@ maillog_file_prefixes = {folder}
 mail_owner = {owner}
 setgid_group = {group}
 default_privs = {unprivileged}
-import_environment = MAIL_CONFIG TZ LANG=C LD_LIBRARY_PATH={library_path}
+import_environment = MAIL_CONFIG TZ LANG=C {environment}
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 myhostname = postfix.example.test
@@ -112,7 +112,7 @@ class Postfix(PrivateServer):
             commands=unpacked("/usr/sbin"),
             daemons=unpacked("/usr/lib/postfix/sbin"),
             libraries=unpacked("/usr/lib/postfix"),
-            library_path=peer_environment().get("LD_LIBRARY_PATH", ""),
+            environment=" ".join(f"{name}={value}" for name, value in self.environment().items()),
             owner=account("daemon"),
             group="mail",
             unprivileged="nobody",
@@ -143,6 +143,14 @@ class Postfix(PrivateServer):
         (spool / "maildrop").chmod(0o730)
         (spool / "pid").chmod(0o755)
 
+    def environment(self) -> dict[str, str]:
+        """Postfix insists on root; for anyone else libraries play that, and its changes of account, to each process."""
+        found = {"LD_LIBRARY_PATH": peer_environment().get("LD_LIBRARY_PATH", "")}
+        if not ROOT:
+            found |= {"LD_PRELOAD": "libnss_wrapper.so:libuid_wrapper.so", "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"}
+            found |= {"NSS_WRAPPER_PASSWD": "/etc/passwd", "NSS_WRAPPER_GROUP": "/etc/group"}
+        return found
+
     def command(self) -> list[str]:
         """The master process in the foreground."""
         return [str(unpacked("/usr/lib/postfix/sbin/master")), "-c", str(self.folder / "config"), "-d"]
@@ -169,13 +177,13 @@ class Postfix(PrivateServer):
 
 
 def _identity(name: str) -> tuple[int, int]:
-    if os.geteuid() != 0:
+    if not ROOT:
         return os.geteuid(), os.getegid()
     found = pwd.getpwnam(name)
     return found.pw_uid, found.pw_gid
 
 
 def _give(paths: list[Path], owner: int, group: int) -> None:
-    if os.geteuid() == 0:
+    if ROOT:
         for path in paths:
             os.chown(path, owner, group)

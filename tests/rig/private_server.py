@@ -53,6 +53,10 @@ class PrivateServer:
         """What starts the server in the foreground."""
         raise NotImplementedError
 
+    def environment(self) -> dict[str, str]:
+        """What it finds in its environment besides what every unpacked program does."""
+        return {}
+
     @property
     def log(self) -> str:
         """What the server said, for the message of a failing test."""
@@ -65,7 +69,7 @@ class PrivateServer:
             self.process = subprocess.Popen(
                 self.command(),
                 cwd=self.folder,
-                env={**peer_environment(), "HOME": str(self.folder)},
+                env={**peer_environment(), "HOME": str(self.folder), **self.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
