@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -25,9 +26,10 @@ class DeviceCode:
 
 
 class DeviceCodes:
-    """The sign-ins that are under way, by either code."""
+    """The sign-ins that are under way, by either code. `clock` in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._codes: dict[str, DeviceCode] = {}
 
     def begin(self, client_id: str, scope: str) -> DeviceCode:
@@ -35,13 +37,13 @@ class DeviceCodes:
         while len(self._codes) >= _MOST:
             self._codes.pop(next(iter(self._codes)))
         user_code = "".join(secrets.choice(_ALPHABET) for _ in range(9))
-        code = DeviceCode(secrets.token_urlsafe(48), user_code, client_id, scope, time.monotonic() + LIFETIME)
+        code = DeviceCode(secrets.token_urlsafe(48), user_code, client_id, scope, self._clock() + LIFETIME)
         self._codes[code.device_code] = code
         return code
 
     def pending(self) -> tuple[DeviceCode, ...]:
         """Return those that nobody has answered yet."""
-        now = time.monotonic()
+        now = self._clock()
         return tuple(
             code for code in self._codes.values() if code.user is None and not code.declined and code.expires_at > now
         )
@@ -67,7 +69,7 @@ class DeviceCodes:
         code = self._codes.get(device_code)
         if code is None or code.client_id != client_id:
             return "bad_verification_code"
-        if code.expires_at <= time.monotonic():
+        if code.expires_at <= self._clock():
             del self._codes[device_code]
             return "expired_token"
         if code.declined:

@@ -107,6 +107,7 @@ class Dialogue:
             "peer": self.connection.peer,
             "login": self.login,
             "time": email.utils.formatdate(now // 1000),
+            "epoch": now // 1000,
             "stamp": stamp,
             "id": secrets.token_hex(8).upper(),
             "seconds": f"{spent // 3600:02d}:{spent // 60 % 60:02d}:{spent % 60:02d}",

@@ -24,6 +24,8 @@ APP_ROLE = "SMTP.SendAsApp"
 USER_SCOPE = "SMTP.Send"
 
 _REMEMBERED = 10_000
+_AROUND = 480  # octets of a token's header and signature
+_GROUP = 39 * 4 // 3  # octets that one group identifier makes
 _lock = threading.Lock()
 _signing_key: RSAPrivateKey | None = None
 
@@ -167,8 +169,8 @@ class Tokens:
             **particular,
         }
         # Real tokens carry group and role identifiers until they are several kilobytes long.
-        missing = self._options.token_size - len(json.dumps(claims)) * 4 // 3 - 500
-        claims["groups"] = [str(uuid.UUID(int=at)) for at in range(max(missing * 3 // 4 // 40, 0) + 1)]
+        rest = self._options.token_size - (len(json.dumps(claims, separators=(",", ":"))) * 4 // 3 + _AROUND)
+        claims["groups"] = [str(uuid.UUID(int=at)) for at in range(max(rest, 0) // _GROUP + 1)]
         self._live.append(identifier)
         return signed(claims)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 
 _DAY = 24 * 3600.0
 _SLACK = 1.0
 
 
 class Usage:
-    """Counts by provider and login. Times are the monotonic clock's seconds."""
+    """Counts by provider and login. `clock` in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._connections: defaultdict[tuple[str, str], list[object]] = defaultdict(list)
         self._messages: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._recipients: defaultdict[tuple[str, str], deque[tuple[float, int]]] = defaultdict(deque)
@@ -37,7 +39,7 @@ class Usage:
 
     def begin_message(self, provider: str, login: str) -> None:
         """Count a MAIL."""
-        self._messages[provider, login].append(time.monotonic())
+        self._messages[provider, login].append(self._clock())
 
     def wait_for_message(self, provider: str, login: str, most: int, period: float) -> float:
         """Return the seconds until the latest message is no longer above `most` in `period` seconds; 0 when it isn't.
@@ -46,7 +48,7 @@ class Usage:
         """
         times = self._messages[provider, login]
         window = max(period - _SLACK, period * 0.9)
-        now = time.monotonic()
+        now = self._clock()
         while times and times[0] <= now - window:
             times.popleft()
         if not most or len(times) <= most:
@@ -56,14 +58,14 @@ class Usage:
     def recipients_today(self, provider: str, login: str) -> int:
         """Return the recipients of the last 24 hours."""
         counted = self._recipients[provider, login]
-        now = time.monotonic()
+        now = self._clock()
         while counted and counted[0][0] <= now - _DAY:
             counted.popleft()
         return sum(count for _, count in counted)
 
     def add_recipients(self, provider: str, login: str, count: int) -> None:
         """Count the recipients of an accepted message."""
-        self._recipients[provider, login].append((time.monotonic(), count))
+        self._recipients[provider, login].append((self._clock(), count))
 
     def reset(self) -> None:
         """Begin again with the messages and recipients; connections stay counted."""

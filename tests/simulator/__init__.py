@@ -1,0 +1,1 @@
+"""The simulator met by real clients, over sockets."""
