@@ -28,11 +28,12 @@ peers: ## unpacks the Debian packages that tests talk to into .peers; PEERS=none
 run: setup ## relay against a built-in Microsoft 365, with nothing to configure
 	@.venv/bin/relay demo
 
-test: check peers ## everything: check, then every test, with real clients and servers
+test: setup-dev peers ## everything: what check does, and every test, with real clients and servers
+	@make/check static
 	@make/test $(PEERS) $(JOBS) $(TESTS)
 
 check: setup-dev ## format, lint, types, import order, unit tests; under a minute
-	@make/check
+	@make/check all
 
 fmt: setup-dev ## formats, and mends what the linter can
 	@$(python) -m ruff check -q --fix-only .
