@@ -42,6 +42,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     document = read_document(path)
     if isinstance(document, Problem):
         return Loaded(path, None, (document,), ())
+    return loaded_from(document, environ)
+
+
+def loaded_from(document: Document, environ: Mapping[str, str]) -> Loaded:
+    """What load makes of a document; changes the document to what the environment says."""
+    path = Path(document.file)
     faults = apply_environment(document, environ)
     draft = draft_of(document)
     for found in (draft.faults, [*refused(document.tables), *impossible(draft, document.tables)]):
@@ -49,9 +55,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         faults += [fault for fault in found if fault.path not in told]
     problems = _in_order(document, faults)
     warnings = _in_order(document, [*warned(document.tables), *doubtful(draft, document.tables)])
-    if problems:
-        return Loaded(path, None, problems, warnings, document, draft)
-    return Loaded(path, _settings(draft, document), (), warnings, document, draft)
+    settings = None if problems else _settings(draft, document)
+    return Loaded(path, settings, problems, warnings, document, draft)
 
 
 def _in_order(document: Document, faults: list[Fault]) -> tuple[Problem, ...]:

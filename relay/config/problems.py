@@ -33,7 +33,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
+        return printable(f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,14 @@ class Fault:
 
     path: KeyPath
     text: str
+
+
+def printable(text: str) -> str:
+    """The text on one line: what a terminal would act on, or could not show, is written as an escape."""
+    if text.isprintable():
+        return text
+    shown = (each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(shown)
 
 
 def key_text(path: Sequence[str | int]) -> str:

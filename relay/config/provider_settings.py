@@ -3,14 +3,14 @@
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from relay.config.mistake import mistake
 from relay.config.nearest import choice
 from relay.config.presets import PRESETS
 from relay.config.quantities import Duration
 from relay.config.secret_reference import SecretPlace
-from relay.config.section import Count, FilePath, Line, MailAddress
+from relay.config.section import Count, FilePath, Line, MailAddress, several
 from relay.config.upstream_settings import UpstreamSettings
 
 Auth = Literal["auto", "none", "plain", "login", "cram-md5", "xoauth2"]
@@ -45,7 +45,7 @@ class GmailSettings(UpstreamSettings):
         default=None, description="Workspace: the JSON key of a service account with domain-wide delegation"
     )
     mailbox: MailAddress | None = Field(default=None, description="with service_account: the mailbox that sends")
-    may_send_as: tuple[MailAddress, ...] = Field(
+    may_send_as: Annotated[tuple[MailAddress, ...], BeforeValidator(several)] = Field(
         default=(), description="the addresses, besides the account's own, that it may send as"
     )
     max_connections: Count = Field(default=5, description="connections open at once")
