@@ -103,16 +103,12 @@ class Conversation:
             return
         if await dialogue.struck("ehlo"):
             return
-        for keyword in self._withheld():
-            dialogue.provider = dialogue.provider.without(keyword)
+        for fault in self._premises.faults.take_all(dialogue.provider.name, "offer"):
+            dialogue.provider = dialogue.provider.without(fault.keyword)
         self._transaction.reset()
         self._transaction.helo, self._extended = name, True
         in_tls = self._connection.tls is not None
         await dialogue.say_text(dialogue.provider.ehlo_in_tls if in_tls else dialogue.provider.ehlo)
-
-    def _withheld(self) -> tuple[str, ...]:
-        fault = self._dialogue.due("offer")
-        return (fault.keyword,) if fault is not None else ()
 
     async def _helo(self, argument: str) -> None:
         name = helo_name(argument, extended=False)

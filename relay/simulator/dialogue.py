@@ -28,12 +28,16 @@ class Dialogue:
         self.provider = provider
         self.premises = premises
         self.login = ""
+        self._offered: tuple[Provider, bool, frozenset[str]] | None = None
         self.begun = time.monotonic()
 
     @property
     def offered(self) -> frozenset[str]:
         """The keywords of our EHLO reply as things stand."""
-        return self.provider.offered(tls=self.connection.tls is not None)
+        tls = self.connection.tls is not None
+        if self._offered is None or self._offered[0] is not self.provider or self._offered[1] is not tls:
+            self._offered = (self.provider, tls, self.provider.offered(tls=tls))
+        return self._offered[2]
 
     async def read_line(self, limit: int) -> bytes:
         """Return the client's next line; ends the conversation when it says nothing, or has gone on for too long."""
@@ -52,7 +56,7 @@ class Dialogue:
 
     async def say_text(self, text: str, **fields: object) -> None:
         """Say a reply in the notation of the data files; a 421 ends the conversation."""
-        self.connection.write(wire(text, self._fields() | fields))
+        self.connection.write(wire(text, _Facts(self, fields)))
         await self.connection.drain()
         if text.startswith("421"):
             raise Closing
@@ -98,18 +102,34 @@ class Dialogue:
             self.connection.abort()
         raise Hangup
 
-    def _fields(self) -> dict[str, object]:
-        now = milliseconds()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1000)) + f".{now % 1000:03d}Z"
-        spent = int(time.monotonic() - self.begun)
-        return {
-            "host": self.provider.host,
-            "peer": self.connection.peer,
-            "login": self.login,
-            "time": email.utils.formatdate(now // 1000),
-            "epoch": now // 1000,
-            "stamp": stamp,
-            "id": secrets.token_hex(8).upper(),
-            "seconds": f"{spent // 3600:02d}:{spent // 60 % 60:02d}:{spent % 60:02d}",
-            "zone": self.premises.options.ses_region,
-        }
+
+class _Facts(dict[str, object]):
+    """What can be filled into a reply; found out only when a text asks for it."""
+
+    def __init__(self, dialogue: Dialogue, known: dict[str, object]) -> None:
+        super().__init__(known)
+        self._dialogue = dialogue
+
+    def __missing__(self, key: str) -> object:
+        dialogue, now = self._dialogue, milliseconds()
+        match key:
+            case "id":
+                return secrets.token_hex(8).upper()
+            case "host":
+                return dialogue.provider.host
+            case "peer":
+                return dialogue.connection.peer
+            case "login":
+                return dialogue.login
+            case "zone":
+                return dialogue.premises.options.ses_region
+            case "time":
+                return email.utils.formatdate(now // 1000)
+            case "epoch":
+                return now // 1000
+            case "stamp":
+                return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1000)) + f".{now % 1000:03d}Z"
+            case "seconds":
+                spent = int(time.monotonic() - dialogue.begun)
+                return f"{spent // 3600:02d}:{spent // 60 % 60:02d}:{spent % 60:02d}"
+        return ""

@@ -34,19 +34,15 @@ class ContentFaults:
             lone_cr -= 1
         self.bare_line_end = self.bare_line_end or lone_lf > 0 or lone_cr > 0
         self.eight_bit = self.eight_bit or not piece.isascii()
-        first, *others = piece.split(b"\n")
-        self._measure(self._line + len(first))
-        for line in others:
-            self._measure(len(line))
-        self._line = len(others[-1]) if others else self._line + len(first)
+        lengths = list(map(len, piece.split(b"\n")))
+        lengths[0] += self._line
+        self._line = lengths[-1]
+        # Every line has its CR still.
+        self.longest_line = max(self.longest_line, max(lengths) - 1)
 
     def end(self) -> None:
         """Say that no more comes."""
         self.bare_line_end = self.bare_line_end or self._after_cr
-
-    def _measure(self, octets: int) -> None:
-        # A CR before the LF is counted here; taken off where the figure is read would be no better for long lines.
-        self.longest_line = max(self.longest_line, octets - 1 if octets else 0)
 
 
 class DotReader:

@@ -124,18 +124,25 @@ class Faults:
         """Return the failure due at this place, and count it; None where all is well. `octets`: of an AUTH line."""
         concerned = tuple(recipients)
         for active in self._active:
-            if not active.fault.concerns(provider, stage, concerned, login, octets):
-                continue
-            if active.skip > 0:
-                active.skip -= 1
-                continue
-            active.taken += 1
-            if active.left is not None:
-                active.left -= 1
-                if active.left <= 0:
-                    self._active.remove(active)
-            return active.fault
+            if active.fault.concerns(provider, stage, concerned, login, octets) and self._due(active):
+                return active.fault
         return None
+
+    def take_all(self, provider: str, stage: str) -> tuple[Fault, ...]:
+        """Return every failure due at this place, and count them."""
+        concerned = [active for active in self._active if active.fault.concerns(provider, stage, (), "", 0)]
+        return tuple(active.fault for active in concerned if self._due(active))
+
+    def _due(self, active: ActiveFault) -> bool:
+        if active.skip > 0:
+            active.skip -= 1
+            return False
+        active.taken += 1
+        if active.left is not None:
+            active.left -= 1
+            if active.left <= 0:
+                self._active.remove(active)
+        return True
 
 
 def _named(name: str) -> Fault:

@@ -99,15 +99,10 @@ def provider_named(name: str) -> Provider:
 
 def wire(text: str, fields: Mapping[str, object]) -> bytes:
     """Return a reply as sent: fields filled in, CRLF, a hyphen after the code of each line but the last."""
-    lines = text.format_map(_Fields(fields)).split("\n")
+    lines = (text.format_map(fields) if "{" in text else text).split("\n")
     last = len(lines) - 1
     said = (f"{line[:3]}{' ' if at == last else '-'}{line[4:]}\r\n" for at, line in enumerate(lines))
     return "".join(said).encode()
-
-
-class _Fields(dict[str, object]):
-    def __missing__(self, key: str) -> str:
-        return ""
 
 
 def _data(name: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class SmtpServer:
         premises = self._premises
         premises.connections[self.provider.name] += 1
         if len(self._conversations) >= _MOST_CONNECTIONS:
-            connection.write(wire(self.provider.texts["too_many_connections"], {}))
+            connection.write(wire(self.provider.texts["too_many_connections"], {"id": ""}))
             connection.close()
             return
         conversation = Conversation(connection, self.provider, self.rules, premises)

@@ -18,6 +18,7 @@ class Usage:
         self._connections: defaultdict[tuple[str, str], list[object]] = defaultdict(list)
         self._messages: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._recipients: defaultdict[tuple[str, str], deque[tuple[float, int]]] = defaultdict(deque)
+        self._today: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.most_connections: defaultdict[str, int] = defaultdict(int)
 
     def sign_in(self, provider: str, login: str, who: object) -> None:
@@ -60,15 +61,17 @@ class Usage:
         counted = self._recipients[provider, login]
         now = self._clock()
         while counted and counted[0][0] <= now - _DAY:
-            counted.popleft()
-        return sum(count for _, count in counted)
+            self._today[provider, login] -= counted.popleft()[1]
+        return self._today[provider, login]
 
     def add_recipients(self, provider: str, login: str, count: int) -> None:
         """Count the recipients of an accepted message."""
         self._recipients[provider, login].append((self._clock(), count))
+        self._today[provider, login] += count
 
     def reset(self) -> None:
         """Begin again with the messages and recipients; connections stay counted."""
         self._messages.clear()
         self._recipients.clear()
+        self._today.clear()
         self.most_connections.clear()

@@ -41,10 +41,10 @@ def test_the_limits_agree_with_what_is_said(
 def test_an_extension_can_be_withheld() -> None:
     provider = provider_named("microsoft365").without("SMTPUTF8")
     assert "SMTPUTF8" not in provider.offered(tls=True)
-    assert wire(provider.ehlo_in_tls, {}).endswith(b"\r\n250 CHUNKING\r\n")
+    assert wire(provider.ehlo_in_tls, {"host": "h", "peer": "p"}).endswith(b"\r\n250 CHUNKING\r\n")
 
 
 def test_a_reply_on_the_wire() -> None:
     assert wire("250 2.0.0 Ok {id}", {"id": 7}) == b"250 2.0.0 Ok 7\r\n"
-    assert wire("535-5.7.8 No,\n535 5.7.8 {unknown}no", {}) == b"535-5.7.8 No,\r\n535 5.7.8 no\r\n"
+    assert wire("535-5.7.8 No,\n535 5.7.8 no", {}) == b"535-5.7.8 No,\r\n535 5.7.8 no\r\n"
     assert wire("250-a\n250-b", {}) == b"250-a\r\n250 b\r\n"

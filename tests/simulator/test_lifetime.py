@@ -1,0 +1,158 @@
+"""Starting, ending, controls, and what is said about them."""
+
+import asyncio
+import json
+import socket
+import time
+import tomllib
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from relay.simulator.mailbox import ReceivedMessage
+from relay.simulator.options import Options
+from relay.simulator.relay_toml import environment, relay_toml
+from relay.simulator.run import run
+from relay.simulator.simulator import Simulator
+from tests.simulator.raw_client import RawClient, message
+
+
+async def submit(simulator: Simulator) -> None:
+    async with RawClient(simulator, simulator.microsoft365) as client:
+        await client.log_in(simulator)
+        assert (await client.transact(message())).startswith("250")
+
+
+async def ask(simulator: Simulator, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    def fetch() -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(simulator.control_url + path, data=data, method=method)  # noqa: S310
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request) as answer:
+                text = answer.read()
+                plain = answer.headers["Content-Type"].startswith("application/json")
+                return answer.status, json.loads(text) if plain else text
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+
+    return await asyncio.to_thread(fetch)
+
+
+async def test_it_starts_at_once_and_leaves_nothing() -> None:
+    begun = time.monotonic()
+    async with Simulator() as simulator:
+        assert time.monotonic() - begun < 1.0
+        directory = simulator.directory
+        assert simulator.ca_file.exists()
+        async with RawClient(simulator, simulator.ses) as still_connected:
+            await still_connected.log_in(simulator)
+            await submit(simulator)
+            await simulator.__aexit__(None, None, None)
+            assert await still_connected.reply() == ""
+    assert not directory.exists()
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", simulator.ses.port), timeout=1)
+
+
+def test_it_works_on_uvloop() -> None:
+    async def story() -> int:
+        async with Simulator() as simulator:
+            await submit(simulator)
+            return len(await simulator.wait_for(1))
+
+    assert uvloop.run(story()) == 1
+
+
+async def test_a_taken_port_is_an_os_error_and_leaves_nothing(simulator: Simulator) -> None:
+    with pytest.raises(OSError, match="address already in use"):
+        async with Simulator(ses_port=simulator.ses.port):
+            pass
+    async with Simulator():
+        pass
+
+
+async def test_certificates_are_kept_where_a_directory_is_given(tmp_path: Path) -> None:
+    async with Simulator(directory=tmp_path / "kept") as simulator:
+        first = simulator.ca_file.read_bytes()
+    async with Simulator(directory=tmp_path / "kept") as simulator:
+        assert simulator.ca_file.read_bytes() == first
+        await submit(simulator)
+    async with Simulator(directory=tmp_path / "kept", names=("simulator.clinic.test",)) as simulator:
+        assert simulator.ca_file.read_bytes() != first, "another name needs another leaf"
+        assert simulator.authority_url.startswith("https://simulator.clinic.test:")
+    assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == ["ca.pem", "leaf.pem"]
+
+
+async def test_the_tables_for_a_relay_toml(simulator: Simulator) -> None:
+    upstreams = tomllib.loads(relay_toml(simulator, more="retry = 1"))["upstream"]
+    assert set(upstreams) == {"office365", "gmail", "ses"}
+    office365 = upstreams["office365"]
+    assert office365["type"] == "microsoft365"
+    assert office365["port"] == simulator.microsoft365.port
+    assert office365["authority"] == simulator.authority_url
+    assert office365["may_send_as"] == ["lab@clinic.test"]
+    assert environment(simulator)[office365["client_secret"]["env"]] == simulator.client_secret
+    assert upstreams["gmail"]["app_password"].keys() == {"env"}
+    assert all(table["retry"] == 1 for table in upstreams.values())
+
+    [named] = tomllib.loads(relay_toml(simulator, "ses", names={"ses": "a b"}, secrets="file"))["upstream"].items()
+    assert named[0] == "a b"
+    assert Path(named[1]["password"]["file"]).read_text() == simulator.ses_password  # noqa: ASYNC240
+
+
+async def test_every_message_is_told_to_listeners(simulator: Simulator) -> None:
+    told: list[ReceivedMessage] = []
+    simulator.received.listeners.append(told.append)
+    await submit(simulator)
+    assert told == simulator.messages
+
+
+async def test_failures_by_control(simulator: Simulator) -> None:
+    status, said = await ask(simulator, "POST", "/faults", {"name": "rejected", "times": 1})
+    assert (status, said["stage"], said["times_left"]) == (201, "final", 1)
+    status, said = await ask(simulator, "GET", "/faults")
+    assert [one["name"] for one in said["active"]] == ["rejected"]
+    assert said["known"]["smtp_auth_disabled_tenant"] == {"provider": "microsoft365", "stage": "auth"}
+    status, said = await ask(simulator, "DELETE", "/faults")
+    assert said == {"cleared": 1}
+    wrong: list[Any] = [{"name": "rejectet"}, {"name": "rejected", "colour": "red"}, {}, [], {"name": 7}]
+    for body in wrong:
+        status, said = await ask(simulator, "POST", "/faults", body)
+        assert status == 400, body
+        assert said["error"]
+
+
+async def test_messages_and_state_by_control(simulator: Simulator) -> None:
+    await submit(simulator)
+    _, listed = await ask(simulator, "GET", "/messages")
+    assert [one["reverse_path"] for one in listed] == ["no-reply@clinic.test"]
+    assert listed[0]["recipients"] == [{"forward_path": "a@far.test", "parameters": {}}]
+    status, content = await ask(simulator, "GET", f"/messages/{listed[0]['id']}")
+    assert (status, content) == (200, message())
+    _, state = await ask(simulator, "GET", "/state")
+    assert (state["messages"], state["logins"], state["violations"]) == (1, 1, [])
+    assert await ask(simulator, "DELETE", "/messages") == (200, {"cleared": 1})
+    assert await ask(simulator, "POST", "/tokens/expire") == (200, {"expired": 1})
+    assert (await ask(simulator, "GET", "/messages/none"))[0] == 404
+    assert (await ask(simulator, "POST", "/device", {"user_code": "none"}))[0] == 404
+    assert (await ask(simulator, "PUT", "/state"))[0] == 404
+    assert b"/faults" in (await ask(simulator, "GET", "/"))[1]
+
+
+async def test_running_alone_says_what_to_type() -> None:
+    said: asyncio.Queue[str] = asyncio.Queue()
+    stop = asyncio.Event()
+    running = asyncio.create_task(run(Options(control_port=0), said.put_nowait, until=stop))
+    async with asyncio.timeout(10):
+        text = await said.get()
+    assert '[upstream."office365"]' in text
+    assert "export SIMULATOR_CLIENT_SECRET=" in text
+    assert "/faults" in text
+    stop.set()
+    await running
