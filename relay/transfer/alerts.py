@@ -1,0 +1,134 @@
+"""Tells people once when something needs them, and once more when it is over: in the log and by mail."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TypeAlias
+
+from relay.address import Mailbox, parse_mailbox
+from relay.envelope import Body, Envelope, Notify, Origin, Recipient
+from relay.spool.contract import Arrival, SpoolError
+from relay.spool.records import Gate, HoldReason
+from relay.transfer.route import Route, route_for
+from relay.transfer.surroundings import Surroundings
+
+Post: TypeAlias = Callable[[Arrival], Awaitable[None]]
+"""Puts a message into the spool."""
+
+_WORDS = {
+    HoldReason.AUTH: "the provider refuses the login",
+    HoldReason.CONSENT: "the application may not send in this tenant: its permission or consent is missing",
+    HoldReason.LICENCE: "the provider has blocked the account",
+    HoldReason.QUOTA: "the provider's sending limit or the mailbox's quota is reached",
+    HoldReason.SEND_AS: "the account may not send as this sender",
+    HoldReason.SECRET: "the secret for the login is missing, wrong or expired",
+    HoldReason.AMBIGUOUS: "nobody knows whether messages were taken",
+    HoldReason.OPERATOR: "an operator holds it",
+}
+
+
+class Alerts:
+    """One message a cause, to `alerts.to`. `usable` as in `Postmaster`; without `post` only the log tells."""
+
+    def __init__(self, surroundings: Surroundings, usable: Callable[[str], bool], post: Post | None) -> None:
+        self._around = surroundings
+        self._usable = usable
+        self._post = post
+        self._told: set[tuple[str, str]] = set()
+
+    def known(self, gate: Gate) -> None:
+        """The gate stood before this process began: it was told of then."""
+        self._told.add((gate.upstream, gate.reason))
+
+    async def held(self, gate: Gate) -> None:
+        """An upstream is held."""
+        said = f"\r\nThe provider said: {gate.reply}\r\n" if gate.reply else ""
+        text = (
+            f"The upstream {gate.upstream} is held: {_WORDS[gate.reason]}.\r\n{said}\r\n"
+            "No mail is lost: it is accepted and kept, nothing bounces, and the upstream is tried again by itself.\r\n"
+            f'"relay doctor {gate.upstream}" finds out what is wrong; "relay queue release --upstream {gate.upstream}" '
+            "tries again.\r\n"
+        )
+        await self._begin(gate.upstream, gate.reason, f"Relay: {gate.upstream} is held ({gate.reason})", text)
+
+    async def stuck(self, upstream: str, reason: str, minutes: int) -> None:
+        """Mail waits for an upstream that could not be reached for long."""
+        text = (
+            f"The upstream {upstream} could not be reached for {minutes} minutes:\r\n{reason}\r\n\r\n"
+            f'Its mail is kept, and tried again and again. "relay doctor {upstream}" finds out what is wrong.\r\n'
+        )
+        await self._begin(upstream, "stuck", f"Relay: mail for {upstream} is stuck", text)
+
+    async def over(self, upstream: str) -> None:
+        """Whatever was told of this upstream is over."""
+        told = {key for key in self._told if key[0] == upstream}
+        if not told:
+            return
+        self._told -= told
+        causes = ", ".join(sorted(cause for _, cause in told))
+        text = f"The upstream {upstream} works again (it was: {causes}). What waited is being sent.\r\n"
+        self._around.journal.told("alert_over", upstream=upstream, cause=causes)
+        await self._mail(upstream, f"Relay: {upstream} works again", text)
+
+    async def _begin(self, upstream: str, cause: str, subject: str, text: str) -> None:
+        if (upstream, cause) in self._told:
+            return
+        self._told.add((upstream, cause))
+        self._around.journal.warned("alert", upstream=upstream, cause=cause)
+        await self._mail(upstream, subject, text)
+
+    async def _mail(self, upstream: str, subject: str, text: str) -> None:
+        settings = self._around.settings
+        to = tuple(one for one in map(parse_mailbox, settings.alerts.to) if one is not None)
+        if not to or self._post is None:
+            return
+        others = [name for name in settings.upstream if self._usable(name)]
+        route = route_for(settings, (settings.alerts.upstream, *others), self._usable, to[0])
+        if route is None or not (self._usable(route.candidates[0]) or settings.alerts.upstream):
+            self._around.journal.warned("no_way_for_alert", upstream=upstream)
+            return
+        arrival = self._arrival(route, to, subject, text)
+        try:
+            await self._post(arrival)
+        except SpoolError as error:
+            self._around.journal.failed("alert", error)
+        else:
+            self._around.journal.notice_put(arrival, upstream, "alert")
+
+    def _arrival(self, route: Route, to: tuple[Mailbox, ...], subject: str, text: str) -> Arrival:
+        around = self._around
+        id_, at, hostname = around.outgoing.next_id(), around.clock(), around.settings.hostname
+        fields = (
+            f"From: Relay <{route.author}>",
+            f"To: {', '.join(f'<{one}>' for one in to)}",
+            f"Subject: {subject}",
+            f"Date: {format_datetime(datetime.fromtimestamp(at // 1000, UTC))}",
+            f"Message-ID: <{id_}@{hostname}>",
+            "Auto-Submitted: auto-generated",
+            "MIME-Version: 1.0",
+            "Content-Type: text/plain; charset=utf-8",
+            "Content-Transfer-Encoding: 8bit",
+        )
+        octets = ("".join(f"{field}\r\n" for field in fields) + "\r\n" + text).encode()
+        eight_bit = not octets.isascii()
+        return Arrival(
+            id=id_,
+            origin=Origin("", "", "", hostname),
+            envelope=Envelope(
+                route.reverse_path,
+                tuple(Recipient(one, Notify.NEVER) for one in to),
+                Body.EIGHT_BIT_MIME if eight_bit else Body.SEVEN_BIT,
+                any(not one.ascii for one in (*to, route.author)),
+            ),
+            candidates=route.candidates,
+            content=octets,
+            size=len(octets),
+            eight_bit=eight_bit,
+            header_from=str(route.author),
+            message_id=f"<{id_}@{hostname}>",
+            accepted_at=at,
+            give_up_at=at + round(1000 * around.settings.queue.give_up),
+            notice=True,
+        )

@@ -1,0 +1,73 @@
+"""One claim on its way upstream."""
+
+from __future__ import annotations
+
+import asyncio
+
+from relay.journal import Journal
+from relay.reply import Reply, reply
+from relay.spool.records import Claim
+from relay.transfer.custody import Custody
+from relay.transfer.meter import Meter
+from relay.upstream.contract import Conversation, Phase, Upstream
+
+_OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it is tried again")
+
+
+class Attempt:
+    """Offers the claim and reports; it is also the upstream's Clearance.
+
+    `past_dot` tells that the message may have been taken, so that an end without an answer is uncertain; `counted`
+    that it was counted against the upstream's limits. `trial`: nothing else is sent, to find out how the upstream is.
+    """
+
+    def __init__(
+        self, claim: Claim, upstream: Upstream, meter: Meter, custody: Custody, journal: Journal, *, trial: bool
+    ) -> None:
+        self.claim = claim
+        self.trial = trial
+        self.counted = False
+        self.past_dot = False
+        self._upstream = upstream
+        self._meter = meter
+        self._custody = custody
+        self._journal = journal
+        self._task: asyncio.Task[object] | None = None
+        self._interrupted = False
+
+    async def before_mail(self) -> None:
+        """Wait until the upstream's limits admit the message, and count it."""
+        await self._meter.admit(len(self.claim.recipients))
+        self.counted = True
+
+    def before_final_dot(self) -> bool:
+        """Return False when the lease was lost."""
+        self.past_dot = self._custody.valid(self.claim)
+        return self.past_dot
+
+    def interrupt(self) -> None:
+        """End the conversation, if it still goes on, by closing its connection."""
+        if self._task is not None:
+            self._interrupted = True
+            self._task.cancel()
+
+    async def converse(self) -> Conversation | None:
+        """Return the conversation; None when it was interrupted so early that the message cannot have been taken."""
+        task = self._task = asyncio.current_task()
+        try:
+            return await self._upstream.send(self.claim.envelope, self.claim.content, self)
+        except asyncio.CancelledError:
+            if not self._interrupted or task is None:
+                raise
+            task.uncancel()
+            return self._broken_off(None) if self.past_dot else None
+        except Exception as error:
+            self._journal.failed("attempt", error)
+            return self._broken_off(None if self.past_dot else _OUR_FAULT)
+        finally:
+            self._task = None
+
+    def _broken_off(self, said: Reply | None) -> Conversation:
+        phase = Phase.MAIL if said else Phase.FINAL_DOT
+        replies: tuple[Reply | None, ...] = (None,) * len(self.claim.recipients)
+        return Conversation(phase, replies, said)

@@ -1,0 +1,143 @@
+"""The attempts of one lane: as many at once as there are connections, each settled while the next one is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from relay.reply import reply
+from relay.spool.records import Claim
+from relay.transfer.attempt import Attempt
+from relay.transfer.classification import Provider
+from relay.transfer.custody import Custody
+from relay.transfer.meter import Meter
+from relay.transfer.outcome import Deferred, Outcome, Uncertain
+from relay.transfer.pace import Pace
+from relay.transfer.settling import Settling
+from relay.transfer.standing import Standing
+from relay.transfer.surroundings import Surroundings
+from relay.transfer.verdict import complains_of_connections, outcomes_of, unreachable
+from relay.upstream.contract import Conversation, Upstream
+
+_OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it is tried again")
+
+
+class Attempts:
+    """`upstream`, `provider`, `meter`, `pace` change with the configuration; `ended` is called after each attempt."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        surroundings: Surroundings,
+        custody: Custody,
+        settling: Settling,
+        standing: Standing,
+        ended: Callable[[], None],
+    ) -> None:
+        self.upstream = upstream
+        self.provider: Provider = "smtp"
+        self.pace = Pace(1)
+        self.meter: Meter
+        self.backlog: deque[Claim] = deque()
+        self.sending: set[Attempt] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.reacting = 0
+        self.stopped = False
+        self._around = surroundings
+        self._custody = custody
+        self._settling = settling
+        self._standing = standing
+        self._ended = ended
+
+    def add(self, claims: Iterable[Claim]) -> None:
+        """Begin what there are connections for; the rest waits its turn."""
+        self.backlog.extend(claims)
+        self._begin()
+
+    def try_out(self, claim: Claim) -> None:
+        """Begin the one attempt that finds out how the upstream is."""
+        self._start(claim, trial=True)
+
+    def interrupt(self, *, past_dot: bool) -> None:
+        """End what is being sent: what cannot have been taken yet, or with `past_dot` everything."""
+        for attempt in list(self.sending):
+            if past_dot or not attempt.past_dot:
+                attempt.interrupt()
+
+    async def give_back_backlog(self) -> None:
+        """Make due again what was not begun."""
+        claims = list(self.backlog)
+        self.backlog.clear()
+        await self._settling.give_back(claims)
+
+    def uncounted(self) -> list[Claim]:
+        """Return the claims that still have to be counted against the upstream's limits."""
+        return [*self.backlog, *(attempt.claim for attempt in self.sending if not attempt.counted)]
+
+    def _begin(self) -> None:
+        allowed = self.pace.allowed(self._around.clock())
+        while self.backlog and len(self.sending) < allowed and not (self.reacting or self.stopped):
+            self._start(self.backlog.popleft(), trial=False)
+
+    def _start(self, claim: Claim, *, trial: bool) -> None:
+        attempt = Attempt(claim, self.upstream, self.meter, self._custody, self._around.journal, trial=trial)
+        self.sending.add(attempt)
+        task = asyncio.create_task(self._run(attempt))
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        self._ended()
+
+    async def _run(self, attempt: Attempt) -> None:
+        claim = attempt.claim
+        try:
+            conversation = await attempt.converse()
+            self.sending.discard(attempt)
+            if conversation is None:
+                await self._settling.give_back([claim])
+            else:
+                await self._conclude(attempt, conversation)
+        except Exception as error:
+            self._around.journal.failed("attempt", error)
+            outcome: Outcome = Uncertain() if attempt.past_dot else Deferred(_OUR_FAULT)
+            await self._settling.settle(claim, [outcome] * len(claim.recipients))
+        finally:
+            self.sending.discard(attempt)
+            self._custody.end(claim)
+
+    async def _conclude(self, attempt: Attempt, conversation: Conversation) -> None:
+        claim, others = attempt.claim, len(self.sending)
+        self._around.journal.upstream_connections(self.upstream.name, self.upstream.connections)
+        outcomes = outcomes_of(conversation, claim, self.provider)
+        if complains_of_connections(outcomes):
+            around = self._around
+            self.pace.slow_down(others + 1, around.clock(), around.settings.queue.retry_first)
+            if others and unreachable(conversation):
+                # The other connections work: the claim goes by one of them.
+                await self._settling.give_back([claim])
+                self._begin()
+                return
+        down_before = self._standing.reach.down
+        if self._standing.changed_by(conversation, outcomes) or attempt.trial:
+            await self._react(attempt, conversation, outcomes)
+        else:
+            self._begin()
+        trial_at = self._standing.reach.trial_at if unreachable(conversation) else None
+        if trial_at is not None and down_before and not attempt.trial:
+            # One attempt a pause counts; those that were under way with it never began.
+            await self._settling.give_back([claim])
+            return
+        await self._settling.settle(claim, outcomes, trial_at=trial_at, dsn=conversation.dsn)
+
+    async def _react(self, attempt: Attempt, conversation: Conversation, outcomes: Sequence[Outcome]) -> None:
+        self.reacting += 1
+        try:
+            await self._standing.react(conversation, outcomes, trial=attempt.trial)
+            if self._standing.closed:
+                await self.give_back_backlog()
+        finally:
+            self.reacting -= 1
+        self._begin()

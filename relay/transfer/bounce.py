@@ -1,0 +1,199 @@
+"""The text of a notice: multipart/report of RFC 3464, with the fields of RFC 3461, and RFC 6533 where needed. Pure."""
+
+from __future__ import annotations
+
+import quopri
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from relay.address import Mailbox
+from relay.spool.records import SpooledMessage
+from relay.transfer.advice import advice_for
+from relay.transfer.dsn import Finding, Notice, NoticeKind
+from relay.transfer.xtext import unitext_decoded, xtext_decoded
+
+_SUBJECTS = {
+    NoticeKind.FAILED: "Not sent: your message could not be delivered",
+    NoticeKind.DELAYED: "Delayed: your message is still waiting",
+    NoticeKind.RELAYED: "Relayed: your message was handed on",
+}
+_OPENINGS = {
+    NoticeKind.FAILED: "Your message could not be sent to the recipients below. It will not be tried again.",
+    NoticeKind.DELAYED: "Your message could not be sent to the recipients below yet. It is kept, and tried again.",
+    NoticeKind.RELAYED: "Your message was handed on to the next mail server for the recipients below.",
+}
+_FALLBACKS = {NoticeKind.FAILED: "permanent", NoticeKind.DELAYED: "delayed", NoticeKind.RELAYED: "relayed"}
+_WIDTH = 76
+"""Characters a line, so that no line reaches RFC 5322 §2.1.1's limit, in whatever letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What is returned of the message: its header section, or all of it where `whole`."""
+
+    octets: bytes
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The notice's own circumstances: its ID, the instant, our host name, and the address in its From."""
+
+    id: str
+    at: int
+    hostname: str
+    author: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A finished notice. `smtputf8` where an address in its own header needs it."""
+
+    octets: bytes
+    eight_bit: bool
+    smtputf8: bool
+
+
+def bounce_for(notice: Notice, message: SpooledMessage, original: Original, stamp: Stamp) -> Report:
+    """Compose a notice: for people, for programs, and what it is about."""
+    international = message.smtputf8 or any(not one.row.recipient.forward_path.ascii for one in notice.findings)
+    boundary = f"=_report-{stamp.id}"
+    while boundary.encode() in original.octets:
+        boundary += "-"
+    people = _for_people(notice, message, stamp, whole=original.whole)
+    parts = [people, _for_programs(notice, message, stamp, international=international)]
+    parts.append(_original(original, international=international))
+    opening = f"--{boundary}\r\n".encode()
+    body = b"".join(opening + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
+    octets = _header(notice, stamp, boundary) + b"\r\n" + body
+    addresses = (*notice.to, stamp.author)
+    return Report(octets, not octets.isascii(), any(not one.ascii for one in addresses))
+
+
+def _header(notice: Notice, stamp: Stamp, boundary: str) -> bytes:
+    name = "Mail Delivery System"
+    to = ",\r\n ".join(f"<{one}>" for one in notice.to)
+    fields = (
+        f"From: {name} <{stamp.author}>",
+        f"To: {to}",
+        f"Subject: {_SUBJECTS[notice.kind]}",
+        f"Date: {_date(stamp.at)}",
+        f"Message-ID: <{stamp.id}@{stamp.hostname}>",
+        # RFC 3834 §5: automatic answers stay silent on it, so that none of them ever answers a notice.
+        "Auto-Submitted: auto-replied",
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"',
+    )
+    return "".join(f"{field}\r\n" for field in fields).encode()
+
+
+def _for_people(notice: Notice, message: SpooledMessage, stamp: Stamp, *, whole: bool) -> bytes:
+    lines = [f"This is the mail relay {stamp.hostname}.", "", *_wrapped(_OPENINGS[notice.kind]), ""]
+    for finding in notice.findings:
+        advice = advice_for(finding.advice, _status_key(finding), _FALLBACKS[notice.kind])
+        lines.append(f"<{finding.row.recipient.forward_path}>")
+        said = finding.said or finding.reply
+        by = f"{said.said_by} said" if said.said_by != "relay" else "What happened"
+        if notice.kind is NoticeKind.FAILED and said is not finding.reply:
+            lines += _wrapped(str(finding.reply), "    ")
+        lines += _wrapped(f"{by}: {said}", "    ")
+        lines += _wrapped(f"What it means: {advice.means}", "    ")
+        lines += _wrapped(f"What to do: {advice.do}", "    ")
+        lines.append("")
+    lines.append(f"The message was accepted on {_date(message.accepted_at)} under the ID {message.id}.")
+    lines += ["It follows below." if whole else "Its header follows below.", ""]
+    text = "\r\n".join(lines).encode()
+    if text.isascii():
+        return b"Content-Type: text/plain; charset=us-ascii\r\n\r\n" + text
+    kind = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    return kind + _quoted_printable(text)
+
+
+def _for_programs(notice: Notice, message: SpooledMessage, stamp: Stamp, *, international: bool) -> bytes:
+    fields = [f"Reporting-MTA: dns; {stamp.hostname}"]
+    if message.envelope_id:
+        fields.insert(0, f"Original-Envelope-Id: {_printable(xtext_decoded(message.envelope_id))}")
+    fields.append(f"Arrival-Date: {_date(message.accepted_at)}")
+    groups = [fields, *(_recipient_fields(notice.kind, finding, stamp) for finding in notice.findings)]
+    text = "\r\n".join("".join(f"{field}\r\n" for field in group) for group in groups)
+    if not international:
+        octets = text.encode("ascii", "replace")
+        return b"Content-Type: message/delivery-status\r\n\r\n" + octets
+    kind = b"Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    return kind + text.encode()
+
+
+def _recipient_fields(kind: NoticeKind, finding: Finding, stamp: Stamp) -> list[str]:
+    row, said = finding.row, finding.said
+    fields = []
+    if row.recipient.original:
+        fields.append(f"Original-Recipient: {_original_recipient(row.recipient.original)}")
+    path = row.recipient.forward_path
+    fields.append(f"Final-Recipient: {'rfc822' if path.ascii else 'utf-8'};{path}")
+    fields += [f"Action: {kind}", f"Status: {finding.reply.enhanced}"]
+    if said is not None and said.said_by != "relay":
+        fields.append(f"Remote-MTA: dns; {_printable(said.said_by)}")
+    quoted = said or finding.reply
+    diagnostic = "smtp" if quoted.said_by != "relay" else "x-relay"
+    fields.append(_folded(f"Diagnostic-Code: {diagnostic}; {_printable(str(quoted))}"))
+    fields.append(f"Last-Attempt-Date: {_date(stamp.at)}")
+    if kind is NoticeKind.DELAYED:
+        fields.append(f"Will-Retry-Until: {_date(row.give_up_at)}")
+    return fields
+
+
+def _original_recipient(original: str) -> str:
+    form, _, value = original.partition(";")
+    decoded = unitext_decoded(value) if form.casefold() == "utf-8" else xtext_decoded(value)
+    return f"{_printable(form)};{_printable(decoded)}"
+
+
+def _original(original: Original, *, international: bool) -> bytes:
+    octets = original.octets if original.octets.endswith(b"\r\n") else original.octets + b"\r\n"
+    eight_bit = not octets.isascii()
+    if original.whole:
+        kind = b"message/global" if international and eight_bit else b"message/rfc822"
+        encoding = b"Content-Transfer-Encoding: 8bit\r\n" if eight_bit else b""
+        return b"Content-Type: " + kind + b"\r\n" + encoding + b"\r\n" + octets
+    if international:
+        encoding = b"Content-Transfer-Encoding: 8bit\r\n" if eight_bit else b""
+        return b"Content-Type: message/global-headers\r\n" + encoding + b"\r\n" + octets
+    if not eight_bit:
+        return b"Content-Type: text/rfc822-headers\r\n\r\n" + octets
+    # A header with raw 8-bit letters is not RFC 5322's; encoded it passes everywhere, and nothing of it is lost.
+    kind = b"Content-Type: text/rfc822-headers; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    return kind + _quoted_printable(octets)
+
+
+def _status_key(finding: Finding) -> str:
+    return "transient" if finding.reply.enhanced.severity == 4 else ""
+
+
+def _folded(field: str) -> str:
+    return "\r\n".join(textwrap.wrap(field, width=_WIDTH, subsequent_indent=" ", break_on_hyphens=False))
+
+
+def _wrapped(text: str, indent: str = "") -> Iterable[str]:
+    return textwrap.wrap(
+        " ".join(text.split()),
+        width=_WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + ("  " if indent else ""),
+        break_on_hyphens=False,
+    )
+
+
+def _quoted_printable(octets: bytes) -> bytes:
+    return quopri.encodestring(octets.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+
+
+def _printable(text: str) -> str:
+    # What others said must not begin a field of its own.
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _date(at: int) -> str:
+    return format_datetime(datetime.fromtimestamp(at // 1000, UTC))

@@ -1,0 +1,196 @@
+"""What a reply means for the message: the first row of `replies.toml` that fits decides."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+from relay.config.upstream_settings import UpstreamSettings
+from relay.reply import EnhancedStatus, Reply
+from relay.spool.records import HoldReason
+from relay.transfer.outcome import Deferred, Failed, Hold, Outcome, Scope
+from relay.upstream.contract import Cause, Phase
+
+Provider = Literal["microsoft365", "gmail", "ses", "smtp"]
+Named = Literal["sender", "recipient", "other", "nobody"]
+
+_HOSTS: tuple[tuple[Provider, tuple[str, ...]], ...] = (
+    ("microsoft365", ("office365.com", "office365.us", "outlook.com", "outlook.cn", "azurecomm.net")),
+    ("gmail", ("gmail.com", "googlemail.com", "google.com")),
+    ("ses", ("amazonaws.com", "amazonaws.com.cn")),
+)
+_STATUS_RANGE = re.compile(r"(\d)\.(\d+)\.(?:(\d+)(?:-(\d+))?|\*)")
+
+
+class Stage(enum.StrEnum):
+    """The part of a conversation in which a reply was said, as coarse as the table needs."""
+
+    TOKEN = "token"  # noqa: S105 - a stage, not a password
+    OPENING = "opening"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+
+
+def stage_of(phase: Phase) -> Stage:
+    """Return the stage that a phase belongs to."""
+    if phase <= Phase.TOKEN:
+        return Stage.TOKEN
+    if phase <= Phase.STARTTLS:
+        return Stage.OPENING
+    return {Phase.AUTH: Stage.AUTH, Phase.MAIL: Stage.MAIL, Phase.RCPT: Stage.RCPT}.get(phase, Stage.DATA)
+
+
+def provider_of(upstream: UpstreamSettings) -> Provider:
+    """Return whose replies an upstream gives: by its type, or by its host where the type is `smtp`."""
+    if upstream.type == "microsoft365" or upstream.type == "gmail" or upstream.type == "ses":
+        return upstream.type  # type: ignore[return-value]  # narrowed by the comparison above
+    host = f".{upstream.host.casefold().rstrip('.')}"
+    found = (name for name, domains in _HOSTS if any(host.endswith(f".{domain}") for domain in domains))
+    return next(found, "smtp")
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """A reply and where it was said; `named` tells who of the envelope occurs in its text."""
+
+    provider: Provider
+    stage: Stage
+    reply: Reply
+    named: Named = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class _StatusRange:
+    severity: int
+    subject: int
+    lowest: int
+    highest: int
+
+    def holds(self, status: EnhancedStatus | None) -> bool:
+        return (
+            status is not None
+            and (status.severity, status.subject) == (self.severity, self.subject)
+            and self.lowest <= status.detail <= self.highest
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table; an empty condition fits everything."""
+
+    key: str
+    providers: frozenset[str]
+    stages: frozenset[str]
+    codes: frozenset[int]
+    statuses: tuple[_StatusRange, ...]
+    text: re.Pattern[str] | None
+    named: str | None
+    result: Literal["permanent", "transient", "hold"]
+    reason: HoldReason | None
+    scope: Scope
+    slower: bool
+    hold_after: float | None
+
+    def fits(self, occasion: Occasion) -> bool:
+        """True where every condition holds."""
+        reply = occasion.reply
+        return (
+            (not self.providers or occasion.provider in self.providers)
+            and (not self.stages or occasion.stage in self.stages)
+            and (not self.codes or reply.code in self.codes)
+            and (not self.statuses or any(status.holds(reply.status) for status in self.statuses))
+            and (self.named is None or self.named == occasion.named)
+            and (self.text is None or self.text.search(reply.text.replace("\n", " ")) is not None)
+        )
+
+    def outcome(self, reply: Reply) -> Outcome:
+        """Return what the row makes of a reply."""
+        if self.result == "permanent":
+            return Failed(reply, self.key)
+        if self.result == "hold" and self.reason is not None:
+            return Hold(reply, self.reason, self.scope)
+        return Deferred(reply, self.key, self.slower, self.hold_after, self.reason)
+
+
+@functools.cache
+def rows() -> tuple[Row, ...]:
+    """Return the table, in its order."""
+    text = resources.files("relay.transfer").joinpath("replies.toml").read_text("utf-8")
+    return tuple(_row(key, entry) for key, entry in tomllib.loads(text).items())
+
+
+def row_for(occasion: Occasion) -> Row:
+    """Return the first row that fits; the last one fits everything."""
+    return next(row for row in rows() if row.fits(occasion))
+
+
+def outcome_for(occasion: Occasion, cause: Cause | None = None) -> Outcome:
+    """Return what a negative reply means; `cause` where the reply is ours, because the server gave none."""
+    reply = occasion.reply
+    if cause in _HOLDS:
+        return Hold(reply, _HOLDS[cause])
+    if cause in _FAILURES:
+        return Failed(reply, str(cause))
+    if cause is not None and cause is not Cause.TOKEN_REFUSED:
+        return Deferred(reply, cause.value)
+    return row_for(occasion).outcome(reply)
+
+
+_HOLDS: Mapping[Cause | None, HoldReason] = {
+    Cause.SECRET_UNAVAILABLE: HoldReason.SECRET,
+    Cause.AUTH_MISSING: HoldReason.AUTH,
+}
+_FAILURES = frozenset({Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE})
+
+
+def _row(key: str, entry: Mapping[str, Any]) -> Row:
+    unknown = entry.keys() - _KEYS
+    if unknown:
+        raise ValueError(f"replies.toml: {key}: unknown {', '.join(sorted(unknown))}")
+    return Row(
+        key=key,
+        providers=frozenset(_several(entry.get("provider", ()))),
+        stages=frozenset(Stage(stage) for stage in _several(entry.get("stage", ()))),
+        codes=frozenset(code for given in _several(entry.get("code", ())) for code in _codes(given)),
+        statuses=tuple(_status_range(given) for given in _several(entry.get("status", ()))),
+        text=re.compile(entry["text"], re.IGNORECASE) if "text" in entry else None,
+        named=entry.get("names"),
+        result=entry["class"],
+        reason=HoldReason(entry["reason"]) if "reason" in entry else None,
+        scope=Scope(entry.get("scope", "upstream")),
+        slower=entry.get("slower", False),
+        hold_after=entry.get("hold_after"),
+    )
+
+
+_KEYS = frozenset(
+    {"provider", "stage", "code", "status", "text", "names", "class", "reason", "scope", "slower", "hold_after"}
+)
+
+
+def _several(value: Any) -> Iterable[Any]:
+    return (value,) if isinstance(value, str | int) else value
+
+
+def _codes(given: int | str) -> Iterable[int]:
+    if isinstance(given, int):
+        return (given,)
+    hundred = int(given.removesuffix("xx")) * 100
+    return range(hundred, hundred + 100)
+
+
+def _status_range(given: str) -> _StatusRange:
+    found = _STATUS_RANGE.fullmatch(given)
+    if found is None:
+        raise ValueError(f"replies.toml: no enhanced status: {given}")
+    lowest = int(found[3]) if found[3] else 0
+    highest = int(found[4] or found[3]) if found[3] else 999
+    return _StatusRange(int(found[1]), int(found[2]), lowest, highest)

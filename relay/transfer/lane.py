@@ -1,0 +1,245 @@
+"""One upstream's lane: claims what is due as long as the upstream is open, and finds out when it opens again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Sequence
+
+from relay.config.upstream_settings import UpstreamSettings
+from relay.spool.records import Claim, Gate
+from relay.transfer.alerts import Alerts
+from relay.transfer.attempts import Attempts
+from relay.transfer.classification import provider_of
+from relay.transfer.clock import steady_clock
+from relay.transfer.custody import Custody
+from relay.transfer.dsn import delay_due
+from relay.transfer.meter import Meter
+from relay.transfer.outcome import Deferred, Outcome, Relayed
+from relay.transfer.pace import Pace
+from relay.transfer.settling import Settling
+from relay.transfer.standing import Standing
+from relay.transfer.surroundings import Surroundings
+from relay.transfer.throttle import Limits
+from relay.transfer.verdict import outcome_of_probe
+from relay.upstream.contract import Conversation, Upstream
+
+_SWEEP = 50
+"""Messages looked at in one trial of an unreachable upstream: those whose time is over are given up there."""
+
+_LOOK = 500
+"""Milliseconds between two looks at a gate that somebody may open."""
+
+_ERROR_PAUSE = 1000
+
+
+class Lane:
+    """A slow or held upstream's lane never delays another's."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        settings: UpstreamSettings,
+        surroundings: Surroundings,
+        custody: Custody,
+        settling: Settling,
+        alerts: Alerts,
+    ) -> None:
+        self.name = upstream.name
+        self.standing = Standing(self.name, surroundings, alerts)
+        self.attempts = Attempts(upstream, surroundings, custody, settling, self.standing, self._attempt_ended)
+        self._around = surroundings
+        self._custody = custody
+        self._settling = settling
+        self._stir = asyncio.Event()
+        self._stopping = False
+        self._hurried = False
+        self._dry = False
+        self._probe: asyncio.Task[Conversation] | None = None
+        self._configure(settings)
+
+    def _configure(self, settings: UpstreamSettings) -> None:
+        limits = Limits(settings.messages_per_minute, settings.recipients_per_day)
+        around = self._around
+        self._settings = settings
+        self.meter = Meter(self.name, limits, around.outgoing, around.journal, steady_clock())
+        self._loaded = not limits.any
+        self.attempts.provider = provider_of(settings)
+        self.attempts.pace = Pace(settings.max_connections)
+        self.attempts.meter = self.meter
+
+    def change(self, upstream: Upstream, settings: UpstreamSettings) -> None:
+        """Go on with another configuration; what is being sent ends on the old connections."""
+        self.attempts.upstream = upstream
+        if settings != self._settings:
+            self._configure(settings)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Try at once what is held or unreachable: the reason may be gone. An operator's gate stays."""
+        self._hurried = True
+        self.standing.reach.hurry(self._around.clock())
+        self._stir.set()
+
+    def stop(self) -> None:
+        """Claim no more, and begin nothing; what is being sent goes on."""
+        self._stopping = self.attempts.stopped = True
+        self._stir.set()
+        if self._probe is not None:
+            self._probe.cancel()
+
+    async def run(self) -> None:
+        """Work until stopped; then give back what was not begun."""
+        while not self._stopping:
+            try:
+                await self._turn()
+            except Exception as error:
+                self._around.journal.failed(f"lane {self.name}", error)
+                await self._rest(self._around.clock() + _ERROR_PAUSE)
+        await self.attempts.give_back_backlog()
+
+    async def _turn(self) -> None:
+        self._stir.clear()
+        self._dry = False
+        now = self._around.clock()
+        if not self._loaded:
+            await self.meter.load()
+            self._loaded = True
+        if self._settling.troubled or self.attempts.reacting:
+            await self._rest(now + _ERROR_PAUSE)
+        elif (gate := self.standing.gate) is not None:
+            await self._while_held(gate, now)
+        elif self.standing.reach.down:
+            await self._while_down(now)
+        else:
+            await self._while_open(now)
+
+    # ---- open ----------------------------------------------------------------------------------------
+
+    async def _while_open(self, now: int) -> None:
+        self._hurried = False
+        messages, recipients = self._room(now)
+        if messages <= 0:
+            waits_for_limit = not self.attempts.backlog and not self.attempts.sending
+            await self._rest(self.meter.opens_at() if waits_for_limit else None)
+            return
+        claims = await self._claim(messages, recipients)
+        self.attempts.add(claims)
+        if len(claims) < messages:
+            await self._wait_for_work()
+
+    def _room(self, now: int) -> tuple[int, int]:
+        """Return how many messages to claim, and how many recipients of each; none while enough are in hand."""
+        attempts = self.attempts
+        allowed = attempts.pace.allowed(now)
+        messages = 2 * allowed - len(attempts.sending) - len(attempts.backlog)
+        if messages < max(1, allowed // 2) or len(attempts.tasks) > 6 * allowed:
+            return 0, 0
+        recipients = self._settings.recipients_per_message
+        messages_left, recipients_left = self.meter.room()
+        if messages_left is None and recipients_left is None:
+            return messages, recipients
+        uncounted = attempts.uncounted()
+        if messages_left is not None:
+            messages = min(messages, messages_left - len(uncounted))
+        if recipients_left is not None:
+            recipients_left -= sum(len(claim.recipients) for claim in uncounted)
+            recipients = min(recipients, recipients_left)
+            messages = min(messages, recipients_left // recipients) if recipients > 0 else 0
+        return messages, recipients
+
+    async def _claim(self, messages: int, recipients: int) -> Sequence[Claim]:
+        claims = await self._around.outgoing.claim(self.name, messages, recipients)
+        self._custody.take(claims)
+        return claims
+
+    def _attempt_ended(self) -> None:
+        # While nothing is due, the end of an attempt is no reason to ask the spool again.
+        if not self._dry:
+            self._stir.set()
+
+    async def _wait_for_work(self) -> None:
+        self._dry = True
+        await self._first_of(self._around.outgoing.wait_for_work(self.name, None))
+
+    # ---- held or unreachable -------------------------------------------------------------------------
+
+    async def _while_held(self, gate: Gate, now: int) -> None:
+        """Probe when it is time: a login, and where that works one message, since limits show with a message only."""
+        probe_at = gate.next_probe_at
+        due = probe_at is not None and (now >= probe_at or self._hurried)
+        if not due or self.attempts.tasks:
+            await self._rest(now + _LOOK)
+            return
+        self._hurried = False
+        if not await self._probed():
+            return
+        claims = await self._claim(1, self._settings.recipients_per_message)
+        if claims:
+            self.attempts.try_out(claims[0])
+        else:
+            await self.standing.release()
+
+    async def _while_down(self, now: int) -> None:
+        """Try one message when it is time; meanwhile give up those whose time is over."""
+        trial_at = self.standing.reach.trial_at
+        if self.attempts.tasks or (trial_at is not None and now < trial_at):
+            await self._rest(trial_at if not self.attempts.tasks else None)
+            return
+        claims = await self._claim(_SWEEP, self._settings.recipients_per_message)
+        if not claims:
+            await self._probed()
+            return
+        waiting = []
+        for claim in claims:
+            if all(row.give_up_at <= now for row in claim.recipients):
+                await self._settling.expire(claim)
+            else:
+                waiting.append(claim)
+        if waiting:
+            self.attempts.try_out(waiting[0])
+            await self._put_back(waiting[1:], now)
+
+    async def _put_back(self, claims: Sequence[Claim], now: int) -> None:
+        """Give claims back that were only looked at; senders who asked for it hear of the delay."""
+        delay_notice = self._around.settings.queue.delay_notice
+        said = self.standing.reach.reply
+        untold = []
+        for claim in claims:
+            if said and any(delay_due(claim.message, row, now, delay_notice) for row in claim.recipients):
+                outcomes: list[Outcome] = [Deferred(said)] * len(claim.recipients)
+                await self._settling.settle(claim, outcomes, trial_at=now)
+            else:
+                untold.append(claim)
+        await self._settling.give_back(untold)
+
+    async def _probed(self) -> bool:
+        """Log in and react to what comes of it; True where it worked."""
+        self._probe = asyncio.create_task(self.attempts.upstream.probe())
+        await asyncio.wait({self._probe})
+        probe, self._probe = self._probe, None
+        if probe.cancelled():
+            return False
+        conversation = probe.result()
+        outcome = outcome_of_probe(conversation, self.attempts.provider)
+        self.standing.changed_by(conversation, (outcome,))
+        worked = isinstance(outcome, Relayed)
+        if not worked or self.standing.gate is None:
+            await self.standing.react(conversation, (outcome,), trial=True)
+        return worked
+
+    # ---- waiting ---------------------------------------------------------------------------------------
+
+    async def _rest(self, until_at: int | None) -> None:
+        """Wait until something stirs, or until then."""
+        seconds = None if until_at is None else max(0.0, (until_at - self._around.clock()) / 1000)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stir.wait(), seconds)
+
+    async def _first_of(self, something: Awaitable[None]) -> None:
+        """Wait until something comes, or something stirs."""
+        waiting = {asyncio.ensure_future(something), asyncio.ensure_future(self._stir.wait())}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)

@@ -1,0 +1,77 @@
+"""One upstream's throttle, its counts kept in the spool, so that a restart does not reset them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from relay.journal import Journal
+from relay.spool.contract import Outgoing, SpoolError
+from relay.spool.records import Use
+from relay.transfer.clock import Clock
+from relay.transfer.throttle import DAY, MINUTE, Limits, Quota, Throttle
+
+_SPOOL_PAUSE = 1.0
+
+
+class Meter:
+    """Admits messages at MAIL, one after the other, and records each before it is said."""
+
+    def __init__(self, upstream: str, limits: Limits, outgoing: Outgoing, journal: Journal, clock: Clock) -> None:
+        self._upstream = upstream
+        self._outgoing = outgoing
+        self._journal = journal
+        self._clock = clock
+        self._throttle = Throttle(limits)
+        self._turn = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Read what was used before this process began. Raises SpoolError."""
+        limits = self._throttle.limits
+        if not limits.any:
+            return
+        now = self._clock()
+        uses = await self._outgoing.uses(self._upstream, now - DAY - MINUTE)
+        # A clock that was set back would make uses of the future, which leave the window too late.
+        self._throttle = Throttle(limits, (replace(use, at=min(now, use.at)) for use in uses))
+        self.tell()
+
+    def room(self) -> tuple[int | None, int | None]:
+        """Return how many messages, and recipients, are admitted now; None: any number."""
+        return self._throttle.room(self._clock())
+
+    def opens_at(self) -> int:
+        """Return when one more message to one recipient is admitted."""
+        return self._throttle.admits_at(1, self._clock())
+
+    def quotas(self) -> dict[str, Quota]:
+        """Return what is used of each limit, by the setting's name."""
+        return self._throttle.quotas(self._clock())
+
+    async def admit(self, recipients: int) -> None:
+        """Return when a message to so many recipients may begin, having counted it. Never raises SpoolError."""
+        if not self._throttle.limits.any:
+            return
+        async with self._turn:
+            # No use of this upstream can come in between: they are counted here, in turn.
+            opens_at = self._throttle.admits_at(recipients, self._clock())
+            await asyncio.sleep(max(0, opens_at - self._clock()) / 1000)
+            await self._record(recipients)
+            # Counted at the instant of MAIL, which is after the record: else the window would end too early.
+            self._throttle.count(Use(self._clock(), 1, recipients))
+        self.tell()
+
+    def tell(self) -> None:
+        """Show the use of each limit in the metrics."""
+        for name, quota in self.quotas().items():
+            self._journal.quota_used(self._upstream, name, quota.used / quota.limit)
+
+    async def _record(self, recipients: int) -> None:
+        while True:
+            try:
+                await self._outgoing.record_use(self._upstream, Use(self._clock(), 1, recipients))
+            except SpoolError:
+                # What can't be counted is not sent; the lease ends meanwhile, and with it the attempt.
+                await asyncio.sleep(_SPOOL_PAUSE)
+            else:
+                return

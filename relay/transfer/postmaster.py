@@ -1,0 +1,124 @@
+"""Makes the notices that an attempt causes into messages for the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from relay.address import Mailbox, parse_mailbox
+from relay.envelope import WHOLE, Body, Content, DsnReturn, Envelope, Notify, Origin, Recipient
+from relay.spool.contract import Arrival, SpoolError
+from relay.spool.records import Claim, RecipientState, Settlement
+from relay.transfer.bounce import Original, Stamp, bounce_for
+from relay.transfer.dsn import Customs, Finding, Notice, NoticeKind, notices_due
+from relay.transfer.route import Route, route_for
+from relay.transfer.surroundings import Surroundings
+
+_HEADER_MOST = 256 * 1024
+"""Octets of a header section that are returned at most, as many as are accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A notice ready for the queue."""
+
+    arrival: Arrival
+    kind: NoticeKind
+
+
+class Postmaster:
+    """Composes notices. `usable` tells whether an upstream is neither held nor unreachable."""
+
+    def __init__(self, surroundings: Surroundings, usable: Callable[[str], bool]) -> None:
+        self._around = surroundings
+        self._usable = usable
+
+    async def notices(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> list[Posted]:
+        """Return the notices that settlements cause; `dsn` tells that the upstream notifies of success itself."""
+        message = claim.message
+        if message.notice or not any(map(_worth_telling, settled)):
+            return []
+        settings = self._around.settings
+        sender = message.reverse_path or parse_mailbox(message.header_from)
+        wanted = (claim.upstream, *claim.recipients[0].candidates, settings.alerts.upstream)
+        route = route_for(settings, wanted, self._usable, sender)
+        if route is None:
+            self._around.journal.warned("no_way_for_notice", id=message.id, upstream=claim.upstream)
+            return []
+        due = notices_due(message, settled, self._customs(claim, route, dsn=dsn))
+        if not due:
+            if any(settlement.state is RecipientState.FAILED for settlement, _ in settled):
+                self._around.journal.warned("nobody_to_tell", id=message.id, upstream=claim.upstream)
+            return []
+        original = await original_of(claim.content, full=message.dsn_return is DsnReturn.FULL)
+        return [self._posted(notice, claim, original, route) for notice in due]
+
+    def _customs(self, claim: Claim, route: Route, *, dsn: bool) -> Customs:
+        settings = self._around.settings
+        client = settings.client.get(claim.message.origin.client)
+        ways = (settings.upstream.get(name) for name in (claim.upstream, route.candidates[0]))
+        own = frozenset(way.account.lower() for way in ways if way is not None and way.account is not None)
+        return Customs(
+            failures_to=_mailboxes(client.failures_to if client else ()),
+            alerts_to=_mailboxes(settings.alerts.to),
+            receipts=client.receipts if client else True,
+            dsn_taken_over=dsn,
+            own_mailboxes=own,
+        )
+
+    def _posted(self, notice: Notice, claim: Claim, original: Original, route: Route) -> Posted:
+        around = self._around
+        stamp = Stamp(around.outgoing.next_id(), around.clock(), around.settings.hostname, route.author)
+        report = bounce_for(notice, claim.message, original, stamp)
+        origin = Origin(claim.message.origin.listener, claim.message.origin.client, "", around.settings.hostname)
+        arrival = Arrival(
+            id=stamp.id,
+            origin=origin,
+            envelope=Envelope(
+                route.reverse_path,
+                # RFC 3461 §5.2.7: nobody is notified of a notice.
+                tuple(Recipient(one, Notify.NEVER) for one in notice.to),
+                Body.EIGHT_BIT_MIME if report.eight_bit else Body.SEVEN_BIT,
+                report.smtputf8,
+            ),
+            candidates=route.candidates,
+            content=report.octets,
+            size=len(report.octets),
+            eight_bit=report.eight_bit,
+            header_from=str(route.author),
+            message_id=f"<{stamp.id}@{stamp.hostname}>",
+            accepted_at=stamp.at,
+            give_up_at=stamp.at + round(1000 * around.settings.queue.give_up),
+            notice=True,
+        )
+        return Posted(arrival, notice.kind)
+
+
+async def original_of(content: Content, *, full: bool) -> Original:
+    """Return what a notice returns of the message: all of it where asked for and not large, else the header section."""
+    whole = full and content.size <= WHOLE
+    gathered = bytearray()
+    try:
+        async for piece in content.chunks():
+            gathered += piece
+            end = -1 if whole else gathered.find(b"\r\n\r\n")
+            if end >= 0:
+                return Original(bytes(gathered[: end + 2]))
+            if not whole and len(gathered) >= _HEADER_MOST:
+                return Original(bytes(gathered[: gathered.rfind(b"\r\n", 0, _HEADER_MOST) + 2]))
+    except SpoolError:
+        return Original(b"")
+    return Original(bytes(gathered), whole)
+
+
+def _mailboxes(addresses: Iterable[str]) -> tuple[Mailbox, ...]:
+    found = (parse_mailbox(address) for address in addresses)
+    return tuple(one for one in found if one is not None)
+
+
+def _worth_telling(settled: tuple[Settlement, Finding]) -> bool:
+    settlement, finding = settled
+    if settlement.state is RecipientState.RELAYED:
+        notify = finding.row.recipient.notify
+        return notify is not None and Notify.SUCCESS in notify
+    return settlement.state is RecipientState.FAILED or settlement.delay_told

@@ -1,0 +1,112 @@
+"""Records what came of an attempt: outcomes, next times and notices, in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from relay.reply import Reply
+from relay.spool.contract import SpoolError
+from relay.spool.records import Claim, RecipientState, Settlement, SpooledRecipient
+from relay.transfer.custody import Custody
+from relay.transfer.dsn import Finding, delay_due
+from relay.transfer.outcome import Deferred, Failed, Outcome, Uncertain
+from relay.transfer.postmaster import Posted, Postmaster
+from relay.transfer.settlement import Terms, expired, settlement_for
+from relay.transfer.surroundings import Surroundings
+
+_SPOOL_PAUSE = 1.0
+
+
+class Settling:
+    """Settles claims.
+
+    `troubled` counts those whose record the spool refuses just now: until they are in, nothing new may be claimed, or
+    a message could be sent twice.
+    """
+
+    def __init__(self, surroundings: Surroundings, custody: Custody, postmaster: Postmaster) -> None:
+        self._around = surroundings
+        self._custody = custody
+        self._postmaster = postmaster
+        self.troubled = 0
+
+    async def settle(
+        self, claim: Claim, outcomes: Sequence[Outcome], *, trial_at: int | None = None, dsn: bool = False
+    ) -> None:
+        """Record the outcomes, however long the spool takes; `trial_at` when an unreachable upstream is next tried."""
+        around = self._around
+        terms = Terms(around.clock(), around.settings.queue, around.chance(), trial_at)
+        settled = []
+        for row, outcome in zip(claim.recipients, outcomes, strict=True):
+            settlement = settlement_for(row, outcome, terms)
+            if settlement.state is RecipientState.QUEUED and delay_due(
+                claim.message, row, terms.at, terms.queue.delay_notice
+            ):
+                settlement = replace(settlement, delay_told=True)
+            settled.append((settlement, _finding(row, settlement, outcome)))
+        await self._record(claim, settled, dsn=dsn)
+
+    async def expire(self, claim: Claim) -> None:
+        """Give up recipients without an attempt: their time was over before the upstream could be reached."""
+        settled = []
+        for row in claim.recipients:
+            settlement = Settlement(row.position, RecipientState.FAILED, "failed", expired(row.reply))
+            settled.append((settlement, Finding(row, expired(row.reply), row.reply)))
+        await self._record(claim, settled, dsn=False)
+
+    async def give_back(self, claims: Sequence[Claim]) -> None:
+        """Make claims due again whose attempt never began."""
+        if not claims:
+            return
+        try:
+            await self._around.outgoing.give_back(claims)
+        except SpoolError as error:
+            # The leases run out by themselves.
+            self._around.journal.failed("give_back", error)
+        for claim in claims:
+            self._custody.end(claim)
+
+    async def _record(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> None:
+        posted = await self._notices(claim, settled, dsn=dsn)
+        settlements = [settlement for settlement, _ in settled]
+        kept = await self._until_recorded(claim, settlements, posted)
+        self._custody.end(claim)
+        journal = self._around.journal
+        if not kept:
+            journal.warned("lease_lost", id=claim.message.id, upstream=claim.upstream)
+            return
+        journal.settled(claim, settlements, self._around.clock())
+        for notice in posted:
+            journal.notice_put(notice.arrival, claim.message.id, notice.kind)
+
+    async def _notices(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> list[Posted]:
+        try:
+            return await self._postmaster.notices(claim, settled, dsn=dsn)
+        except Exception as error:
+            # Without a notice the outcome still has to be recorded: else the message would be sent again.
+            self._around.journal.failed("notice", error)
+            return []
+
+    async def _until_recorded(self, claim: Claim, settlements: Sequence[Settlement], posted: Sequence[Posted]) -> bool:
+        notices = [notice.arrival for notice in posted]
+        troubled = False
+        try:
+            while True:
+                try:
+                    return await self._around.outgoing.settle(claim, settlements, notices)
+                except SpoolError as error:
+                    if not troubled:
+                        troubled = True
+                        self.troubled += 1
+                        self._around.journal.failed("settle", error)
+                    await asyncio.sleep(_SPOOL_PAUSE)
+        finally:
+            self.troubled -= troubled
+
+
+def _finding(row: SpooledRecipient, settlement: Settlement, outcome: Outcome) -> Finding:
+    said: Reply | None = None if isinstance(outcome, Uncertain) else outcome.reply
+    advice = outcome.row if isinstance(outcome, Failed | Deferred) else ""
+    return Finding(row, settlement.reply or expired(said), said, advice)

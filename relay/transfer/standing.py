@@ -1,0 +1,137 @@
+"""How an upstream stands: open, held or unreachable; what each conversation changes in that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from relay.reply import Reply
+from relay.spool.contract import SpoolError
+from relay.spool.records import Gate
+from relay.transfer.alerts import Alerts
+from relay.transfer.gate import gate_for, put_off
+from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed
+from relay.transfer.reach import Reach
+from relay.transfer.surroundings import Surroundings
+from relay.transfer.verdict import account_hold, unreachable
+from relay.upstream.contract import Conversation, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What `relay status` shows. `next_probe_at` also for the next trial of an unreachable upstream."""
+
+    state: Literal["open", "held", "unreachable"]
+    reason: str | None = None
+    since_at: int | None = None
+    next_probe_at: int | None = None
+    reply: Reply | None = None
+
+
+class Standing:
+    """One upstream's. The gate is the spool's; whether it can be reached only this process knows."""
+
+    def __init__(self, upstream: str, surroundings: Surroundings, alerts: Alerts) -> None:
+        self.reach = Reach()
+        self._upstream = upstream
+        self._around = surroundings
+        self._alerts = alerts
+        self._since: dict[str, int] = {}
+
+    @property
+    def gate(self) -> Gate | None:
+        """The gate, where the upstream is held."""
+        return self._around.outgoing.gate(self._upstream)
+
+    @property
+    def state(self) -> State:
+        """What to show."""
+        gate = self.gate
+        if gate is not None:
+            return State("held", gate.reason, gate.since_at, gate.next_probe_at, gate.reply)
+        if self.reach.down:
+            said = str(self.reach.reply) if self.reach.reply else None
+            return State("unreachable", said, self.reach.since_at, self.reach.trial_at, self.reach.reply)
+        return State("open")
+
+    @property
+    def closed(self) -> bool:
+        """True while nothing but a trial is sent."""
+        return self.reach.down or self.gate is not None
+
+    def changed_by(self, conversation: Conversation, outcomes: Sequence[Outcome]) -> bool:
+        """Note a conversation; True where `react` has to follow, because it was not an ordinary one."""
+        self._around.journal.upstream_up(self._upstream, up=conversation.phase > Phase.AUTH)
+        if unreachable(conversation) or self.reach.down or account_hold(outcomes) is not None:
+            return True
+        if any(isinstance(one, Relayed) for one in outcomes):
+            self._since.clear()
+        return any(isinstance(one, Deferred) and one.hold_after is not None for one in outcomes)
+
+    async def react(self, conversation: Conversation, outcomes: Sequence[Outcome], *, trial: bool) -> None:
+        """Put up, change or open the gate, and note whether the upstream was reached.
+
+        `trial` tells that the conversation was the one attempt that finds out, while nothing else is sent.
+        """
+        hold = account_hold(outcomes) or self._lasting(outcomes)
+        if hold is not None:
+            await self._hold(hold, trial=trial)
+        elif unreachable(conversation):
+            await self._failed(conversation.reply, trial=trial)
+        else:
+            self.reach.succeeded()
+            if trial or self.gate is None:
+                await self.release()
+
+    async def release(self) -> None:
+        """Open the gate, unless an operator put it up, and tell that it is over."""
+        gate = self.gate
+        if gate is not None:
+            if gate.next_probe_at is None:
+                return
+            await self._around.outgoing.release(self._upstream)
+            self._around.journal.upstream_released(self._upstream)
+        await self._alerts.over(self._upstream)
+
+    async def _hold(self, hold: Hold, *, trial: bool) -> None:
+        around = self._around
+        at, queue = around.clock(), around.settings.queue
+        gate = gate_for(hold, self._upstream, self.gate, at, queue, around.chance(), probed=trial)
+        if gate is not None and await self._put_up(gate):
+            around.journal.upstream_held(gate)
+            await self._alerts.held(gate)
+
+    async def _failed(self, said: Reply | None, *, trial: bool) -> None:
+        around = self._around
+        at, queue, gate = around.clock(), around.settings.queue, self.gate
+        if gate is not None:
+            if trial and await self._put_up(put_off(gate, at, queue, around.chance())):
+                around.journal.warned("probe_failed", upstream=self._upstream, reply=str(said))
+            return
+        if trial or not self.reach.down:
+            self.reach.failed(said, at, queue, around.chance())
+        seconds = (at - self.reach.since_at) / 1000
+        if seconds >= around.settings.alerts.stuck_after:
+            await self._alerts.stuck(self._upstream, str(said), round(seconds / 60))
+
+    async def _put_up(self, gate: Gate) -> bool:
+        try:
+            await self._around.outgoing.hold(gate)
+        except SpoolError as error:
+            # What can't be kept in the spool is kept here: a pause, after which it is found out again.
+            around = self._around
+            around.journal.failed("hold", error)
+            self.reach.failed(gate.reply, around.clock(), around.settings.queue, around.chance())
+            return False
+        return True
+
+    def _lasting(self, outcomes: Sequence[Outcome]) -> Hold | None:
+        """Return the hold that a complaint becomes by coming again and again for long enough."""
+        at = self._around.clock()
+        for one in outcomes:
+            if isinstance(one, Deferred) and one.hold_after is not None and one.reason is not None:
+                since = self._since.setdefault(one.row, at)
+                if at - since >= one.hold_after * 1000:
+                    return Hold(one.reply, one.reason)
+        return None

@@ -1,0 +1,72 @@
+"""What a conversation means for each recipient, and for the upstream as a whole. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from relay.reply import Reply, reply
+from relay.spool.records import Claim
+from relay.transfer.classification import Named, Occasion, Provider, Stage, outcome_for, stage_of
+from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed, Scope, Uncertain
+from relay.upstream.contract import Cause, Conversation, Phase
+
+_OF_THE_MESSAGE = frozenset({Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE, Cause.CONTENT_UNREADABLE, Cause.LEASE_LOST})
+_ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[\w.-]*\w")
+_NO_ANSWER = reply(451, "4.4.2", "The conversation ended without an answer")
+
+
+def outcomes_of(conversation: Conversation, claim: Claim, provider: Provider) -> tuple[Outcome, ...]:
+    """Return the outcome of each of the claim's recipients, by position: its own refusal first, then the common end."""
+    return tuple(_outcome(conversation, at, claim, provider) for at in range(len(claim.recipients)))
+
+
+def outcome_of_probe(conversation: Conversation, provider: Provider) -> Outcome:
+    """Return what a login alone came to: Relayed stands for success."""
+    ended = conversation.reply or _NO_ANSWER
+    if conversation.phase is Phase.DONE:
+        return Relayed(ended)
+    return outcome_for(Occasion(provider, stage_of(conversation.phase), ended), conversation.cause)
+
+
+def unreachable(conversation: Conversation) -> bool:
+    """True where the conversation failed before MAIL for a reason that has nothing to do with the message."""
+    return conversation.phase < Phase.MAIL and conversation.cause not in _OF_THE_MESSAGE
+
+
+def account_hold(outcomes: Sequence[Outcome]) -> Hold | None:
+    """Return the hold that concerns the whole upstream, where there is one."""
+    found = (one for one in outcomes if isinstance(one, Hold) and one.scope is Scope.UPSTREAM)
+    return next(found, None)
+
+
+def complains_of_connections(outcomes: Sequence[Outcome]) -> bool:
+    """True where the upstream says that fewer connections would do."""
+    return any(isinstance(one, Deferred) and one.slower for one in outcomes)
+
+
+def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provider) -> Outcome:
+    said = conversation.recipients[at] if at < len(conversation.recipients) else None
+    if said is not None and not said.positive:
+        return outcome_for(Occasion(provider, Stage.RCPT, said, _named(said, at, claim)))
+    if conversation.ambiguous:
+        return Uncertain(conversation.phase)
+    ended = conversation.reply or _NO_ANSWER
+    if conversation.phase is Phase.DONE and ended.positive:
+        # A recipient that was never offered cannot have been taken, whatever the final reply says.
+        return Relayed(ended) if said is not None else Deferred(_NO_ANSWER)
+    occasion = Occasion(provider, stage_of(conversation.phase), ended, _named(ended, at, claim))
+    return outcome_for(occasion, conversation.cause)
+
+
+def _named(said: Reply, at: int, claim: Claim) -> Named:
+    named = {found.casefold() for found in _ADDRESS.findall(said.text)}
+    if not named:
+        return "nobody"
+    message = claim.message
+    if message.header_from.casefold() in named or (message.reverse_path and message.reverse_path.key in named):
+        return "sender"
+    recipients = [row.recipient.forward_path.key for row in claim.recipients]
+    if recipients[at] in named:
+        return "recipient"
+    return "other" if named.intersection(recipients) else "nobody"
