@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,11 +45,10 @@ class Taken:
 class Claiming:
     """Takes what is due, and frees what expired. Runs in the writer."""
 
-    def __init__(self, node: str, recent: RecentContent, read: ReadChunk, clock: Callable[[], int]) -> None:
+    def __init__(self, node: str, recent: RecentContent, read: ReadChunk) -> None:
         self._node = node
         self._recent = recent
         self._read = read
-        self._clock = clock
         self._swept_at = 0
 
     def claim(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[Taken]:

@@ -6,7 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from sqlalchemy import select
+
 from relay.spool.contract import SpoolError
+from relay.spool.reader import Reader
+from relay.spool.schema import chunks
 
 INLINE: Final = 128 * 1024
 """Octets up to which content is read with the claim, instead of a chunk at a time."""
@@ -40,6 +44,17 @@ class StoredContent:
             given += len(chunk)
             number += 1
             yield chunk
+
+
+def chunk_reader(reader: Reader) -> ReadChunk:
+    """Return what reads chunks beside the writer."""
+
+    async def read(key: str, number: int) -> bytes | None:
+        query = select(chunks.c.octets).where(chunks.c.content == key, chunks.c.number == number)
+        octets = await reader.read(lambda connection: connection.execute(query).scalar())
+        return None if octets is None else bytes(octets)
+
+    return read
 
 
 class RecentContent:

@@ -60,7 +60,7 @@ class StoreIntake:
         """Return when the message is on stable storage. Raises SpoolError, and then nothing of it is kept."""
         refusal = self.refusal()
         if refusal is not None:
-            raise refusal
+            raise SpoolError(str(refusal), full=refusal.full)
         parcel = await self.parcel(arrival)
         whole = parcel.chunks[0][2] if len(parcel.chunks) == 1 and not parcel.provisional else None
         if whole is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,23 +11,26 @@ from typing import Final, Self
 
 from sqlalchemy import select
 
-from relay.spool import upgrade
 from relay.spool.bells import Bells
-from relay.spool.claims import Claiming, free_leases
-from relay.spool.contents import RecentContent
+from relay.spool.claims import Claiming, free_leases, next_due_at
+from relay.spool.contents import RecentContent, chunk_reader
 from relay.spool.counts import Counts
 from relay.spool.database import Database
 from relay.spool.gates import Gates
 from relay.spool.identifiers import Identifiers, mark_name
+from relay.spool.inspection import StoreInspection
 from relay.spool.intake import StoreIntake
 from relay.spool.jobs import write
 from relay.spool.node import node_name
 from relay.spool.outgoing import StoreOutgoing
 from relay.spool.reader import Reader
+from relay.spool.removal import Removal
 from relay.spool.room import Room
-from relay.spool.schema import chunks, counts, leases, meta
+from relay.spool.schema import counts, leases, meta, unnamed
 from relay.spool.statements import Statements
 from relay.spool.transaction import Transaction
+from relay.spool.upgrade import prepare
+from relay.spool.upkeep import Upkeep
 from relay.spool.writer import Writer
 
 _RESERVE: Final = 16 * 1024 * 1024
@@ -40,35 +44,25 @@ def _now() -> int:
 class Spool:
     """Mail that Relay is responsible for. Made by `open`; `intake`, `outgoing` and `inspection` are its faces."""
 
-    def __init__(self, database: Database, state_dir: Path, node: str, reserve: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, identifiers: Identifiers, room: Room, keep_trace: float, clock: Callable[[], int]
+    ) -> None:
         self._database = database
-        self._node = node
+        self._node = identifiers.node
         self._bells = Bells(clock)
         self._counts = Counts()
         self._gates = Gates(self._bells)
-        with closing(database.connect()) as connection:
-            mark = connection.execute(select(meta.c.value).where(meta.c.name == mark_name(node))).scalar()
-            self._counts.replace(
-                ((row.kind, row.name, row.state), row.total) for row in connection.execute(select(counts))
-            )
-            self._gates.replace(Gates.read(connection))
-        self._identifiers = Identifiers(node, int(mark or 0), clock)
         self._reader = Reader(database, "spool-reader")
         self._contents = Reader(database, "spool-contents")
-        self._writer = Writer(database, Statements(database), self._identifiers, clock, self._committed)
+        self._writer = Writer(database, Statements(database), identifiers, clock, self._committed)
+        self._removal = Removal(self._writer)
+        self._upkeep = Upkeep(database, self._writer, self._reader, clock, keep_trace, self._refresh, self._removal.add)
         recent = RecentContent()
-        room = Room(state_dir if database.path is None else database.path.parent, reserve)
-        self.intake = StoreIntake(
-            self._writer, self._identifiers, self._counts, recent, room, self._remove_content, clock
-        )
-        self.outgoing = StoreOutgoing(
-            self._writer,
-            self._reader,
-            self.intake,
-            Claiming(node, recent, self._read_chunk, clock),
-            self._gates,
-            self._bells,
-        )
+        read_chunk = chunk_reader(self._contents)
+        claiming = Claiming(self._node, recent, read_chunk)
+        self.intake = StoreIntake(self._writer, identifiers, self._counts, recent, room, self._removal.add, clock)
+        self.outgoing = StoreOutgoing(self._writer, self._reader, self.intake, claiming, self._gates, self._bells)
+        self.inspection = StoreInspection(self._writer, self._reader, self._gates, read_chunk)
 
     @classmethod
     async def open(
@@ -83,36 +77,80 @@ class Spool:
         serving: bool = True,
         clock: Callable[[], int] = _now,
     ) -> Self:
-        """Open the spool at `url`, made where there is none.
+        """Open the spool at `url`, made where there is none; an empty `url` means queue.db in `state_dir`.
 
-        `node` None: the name kept in `state_dir`. `serving` False: for a command while no `serve` runs; leases stay
-        as they are, and nothing is tidied up. Raises SpoolError.
+        `node` None: the name kept in `state_dir`. `reserve` in octets, `keep_trace` in seconds. `serving` False: for a
+        command while no `serve` runs; leases stay as they are, and nothing is tidied up. Raises SpoolError.
         """
         database = Database(url or f"sqlite:///{state_dir / 'queue.db'}", password)
-        upgrade.prepare(database)
-        spool = cls(database, state_dir, node or node_name(state_dir), reserve, clock)
-        if serving:
-            await write(spool._writer, lambda transaction: free_leases(transaction, leases.c.node == spool._node))
+        name = node or node_name(state_dir)
+        mark = await asyncio.to_thread(_prepared, database, name)
+        room = Room(database.path.parent if database.path is not None else None, reserve)
+        spool = cls(database, Identifiers(name, mark, clock), room, keep_trace, clock)
+        try:
+            await spool._refresh()
+            if serving:
+                await spool._begin()
+        except BaseException:
+            await spool.aclose()
+            raise
         return spool
 
+    async def _begin(self) -> None:
+        """Take up what the last process of this node left."""
+        node = self._node
+        await write(self._writer, lambda transaction: free_leases(transaction, leases.c.node == node))
+        left = select(unnamed.c.content).where(unnamed.c.node == node)
+        for key in await self._reader.read(lambda connection: connection.execute(left).scalars().all()):
+            self._removal.add(key)
+        self._upkeep.start()
+
     async def aclose(self) -> None:
-        """Write what waits, and close."""
+        """Write what waits, and close; callers still waiting get their answer first."""
+        await self._upkeep.aclose()
+        await self._removal.aclose()
         await self._writer.aclose()
         await self._reader.aclose()
         await self._contents.aclose()
         self._database.dispose()
 
+    def health(self) -> str | None:
+        """Return why the spool can't take mail now, for /readyz; None when it can."""
+        if not self._writer.alive:
+            return "the spool's writer has ended"
+        refusal = self.intake.refusal()
+        return None if refusal is None else str(refusal)
+
+    async def purge(self) -> int:
+        """Forget at once the traces older than they are kept; return how many messages went. Raises SpoolError."""
+        return await self._upkeep.purge()
+
     def _committed(self, transaction: Transaction) -> None:
         self._counts.apply(transaction.deltas)
         for upstream, at in transaction.due.items():
             self._bells.of(upstream).expect(at)
+        for key in transaction.loose:
+            self._removal.add(key)
         for follow in transaction.after:
             follow()
 
-    def _remove_content(self, key: str) -> None:
-        pass
+    async def _refresh(self) -> None:
+        """Take over what the database says, for other nodes may have changed it."""
+        await write(self._writer, self._read_state)
 
-    async def _read_chunk(self, key: str, number: int) -> bytes | None:
-        query = select(chunks.c.octets).where(chunks.c.content == key, chunks.c.number == number)
-        octets = await self._contents.read(lambda connection: connection.execute(query).scalar())
-        return None if octets is None else bytes(octets)
+    def _read_state(self, transaction: Transaction) -> None:
+        totals = [((row.kind, row.name, row.state), row.total) for row in transaction.execute(select(counts))]
+        held = Gates.read(transaction.connection)
+        for name in {name for (kind, name, _), total in totals if kind == "upstream" and total}:
+            at = next_due_at(transaction, name)
+            if at is not None:
+                transaction.expect(name, at)
+        transaction.after.append(lambda: self._counts.replace(totals))
+        transaction.after.append(lambda: self._gates.replace(held))
+
+
+def _prepared(database: Database, node: str) -> int:
+    """Bring the database up to date; return the node's highest number so far."""
+    prepare(database)
+    with closing(database.connect()) as connection:
+        return int(connection.execute(select(meta.c.value).where(meta.c.name == mark_name(node))).scalar() or 0)

@@ -19,12 +19,12 @@ CountKey = tuple[str, str, str]
 class Transaction:
     """What a unit of work gets to do its work with."""
 
-    __slots__ = ("_connection", "after", "cursor", "deltas", "due", "identifiers", "loose", "now", "statements")
+    __slots__ = ("after", "connection", "cursor", "deltas", "due", "identifiers", "loose", "now", "statements")
 
     def __init__(
         self, connection: Connection, cursor: Cursor, statements: Statements, identifiers: Identifiers, now: int
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self.cursor = cursor
         self.statements = statements
         self.identifiers = identifiers
@@ -41,7 +41,7 @@ class Transaction:
 
     def execute(self, statement: Executable, values: Any = None) -> CursorResult[*tuple[Any, ...]]:
         """Run a statement that is too rare to be compiled beforehand."""
-        return self._connection.execute(statement, values)
+        return self.connection.execute(statement, values)
 
     def count(self, upstream: str, state: str, difference: int) -> None:
         """Note a change in how many recipients of an upstream are in a state."""

@@ -1,59 +1,88 @@
-"""The schema's revision: a new database is made whole, an older one is upgraded, a newer one is refused."""
+"""The schema's revision: a new database is made whole, an older one is upgraded, a newer one is refused.
+
+Revisions are numbers of four digits, so that they compare as text; Alembic's table says which one a database has.
+Alembic itself is loaded only for an upgrade.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from relay.spool.contract import SpoolError
-from relay.spool.database import Database
-from relay.spool.schema import REVISION, meta, metadata
+from relay.spool.database import Database, trouble
+from relay.spool.schema import REVISION, metadata
 
-_NAME = "revision"
+SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+# Any number will do that no other program on the database takes.
+_POSTGRESQL_LOCK: Final = "SELECT pg_advisory_xact_lock(7308324466023395)"
+
+_version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-def prepare(database: Database) -> None:
-    """Bring the database to this code's revision. Raises SpoolError."""
+def prepare(database: Database, head: str = REVISION, scripts: Path = SCRIPTS) -> None:
+    """Bring the database to revision `head`. Raises SpoolError."""
     with closing(database.connect()) as connection:
-        found = revision_of(connection)
-        if found is None:
-            _make(database, connection)
-            return
-    if found == REVISION:
-        return
-    if found > REVISION:
-        raise SpoolError(f"the queue was written by a newer Relay (revision {found}; this one knows {REVISION})")
-    if database.path is not None:
-        back_up(database.path, database.path.with_name(f"{database.path.name}.before-{REVISION}"))
-    _upgrade(database)
+        try:
+            found = revision_of(connection)
+            if found == head:
+                return
+            if found is not None and found > head:
+                raise SpoolError(f"the queue was written by a newer Relay: revision {found}, this one knows {head}")
+            if found is not None and database.path is not None:
+                back_up(database.path, database.path.with_name(f"{database.path.name}.before-{head}"))
+            _change(database, connection, head, scripts)
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise trouble(error) from error
 
 
 def revision_of(connection: Connection) -> str | None:
     """Return the revision, None for a database without our tables."""
-    if not inspect(connection).has_table(meta.name):
+    if not inspect(connection).has_table(_version.name):
         return None
-    return connection.execute(select(meta.c.value).where(meta.c.name == _NAME)).scalar()
-
-
-def _make(database: Database, connection: Connection) -> None:
-    connection.exec_driver_sql(database.begin)
-    # Looked at again under the lock: another process may have been faster.
-    if database.sqlite and revision_of(connection) is not None:
-        connection.exec_driver_sql("ROLLBACK")
-        return
-    metadata.create_all(connection)
-    connection.execute(insert(meta).values(name=_NAME, value=REVISION))
-    connection.exec_driver_sql("COMMIT")
+    return connection.execute(select(_version.c.version_num)).scalar()
 
 
 def back_up(source: Path, target: Path) -> None:
-    """Copy a SQLite database, in use or not."""
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+    """Copy a SQLite database, in use or not; the copy stands under its name only when it is whole."""
+    unfinished = target.with_name(f"{target.name}.part")
+    unfinished.unlink(missing_ok=True)
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(unfinished)) as new:
         old.backup(new)
+    unfinished.chmod(source.stat().st_mode)
+    unfinished.replace(target)
 
 
-def _upgrade(database: Database) -> None:
-    raise SpoolError("not built yet")
+def _change(database: Database, connection: Connection, head: str, scripts: Path) -> None:
+    connection.exec_driver_sql(database.begin)
+    try:
+        if not database.sqlite:
+            connection.exec_driver_sql(_POSTGRESQL_LOCK)
+        # Looked at again under the lock: another process may have been faster.
+        found = revision_of(connection)
+        if found is None:
+            metadata.create_all(connection)
+            _version.create(connection)
+            connection.execute(insert(_version).values(version_num=REVISION))
+        elif found != head:
+            _upgrade(connection, head, scripts)
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
+def _upgrade(connection: Connection, head: str, scripts: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(scripts))
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, head)

@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
@@ -70,6 +71,8 @@ class Writer:
         self._closing = threading.Event()
         self._log = Log("relay")
         self.trouble: SpoolError | None = None
+        self.commits = 0
+        self.committed_at = monotonic()
         self._thread = self._start()
 
     def _start(self) -> threading.Thread:
@@ -177,6 +180,8 @@ class Writer:
         except Exception as error:
             self._roll_back(cursor)
             return [], transaction, error
+        self.commits += 1
+        self.committed_at = monotonic()
         return outcomes, transaction, None
 
     def _roll_back(self, cursor: Cursor) -> None:

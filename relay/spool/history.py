@@ -1,0 +1,68 @@
+"""What became of messages: the trace as operators read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+
+from relay.spool.identifiers import first_id_at
+from relay.spool.listing import recipients_of
+from relay.spool.notation import MESSAGE_COLUMNS, message_of, reply_of
+from relay.spool.records import Selection, SpooledRecipient, TraceEntry, TraceEvent
+from relay.spool.schema import events, messages, recipients
+
+_DAY: Final = 86_400_000
+
+
+def trace(
+    connection: Connection, selection: Selection, recipient: str | None, since_at: int | None, limit: int
+) -> list[TraceEntry]:
+    """Return what became of the messages meant, newest first."""
+    query = select(*MESSAGE_COLUMNS).where(*_conditions(selection, recipient, since_at))
+    rows = connection.execute(query.order_by(messages.c.id.desc()).limit(limit)).all()
+    ids = [row.id for row in rows]
+    people = recipients_of(connection, ids, waiting_only=False)
+    happened = _events_of(connection, ids, people)
+    return [
+        TraceEntry(
+            message_of(row),
+            people.get(row.id, ()),
+            (TraceEvent(row.accepted_at, "accepted", None, None, None), *happened.get(row.id, ())),
+        )
+        for row in rows
+    ]
+
+
+def _conditions(selection: Selection, recipient: str | None, since_at: int | None) -> list[ColumnElement[bool]]:
+    m, r = messages.c, recipients.c
+    conditions: list[ColumnElement[bool]] = []
+    if selection.id is not None:
+        conditions.append(m.id == selection.id)
+    if selection.client is not None:
+        conditions.append(m.client == selection.client)
+    if selection.upstream is not None:
+        conditions.append(exists().where(r.message == m.id, r.upstream == selection.upstream))
+    if recipient is not None:
+        # SQLite folds the case of ASCII only.
+        alike = or_(func.lower(r.forward_path) == recipient.lower(), r.forward_path == recipient)
+        conditions.append(exists().where(r.message == m.id, alike))
+    if since_at is not None:
+        # IDs sort by time, but are given some time before the message is accepted.
+        conditions += [m.id >= first_id_at(since_at - _DAY), m.accepted_at >= since_at]
+    return conditions
+
+
+def _events_of(
+    connection: Connection, ids: Sequence[str], people: dict[str, tuple[SpooledRecipient, ...]]
+) -> dict[str, list[TraceEvent]]:
+    found: dict[str, list[TraceEvent]] = {}
+    query = select(events).where(events.c.message.in_(ids)).order_by(events.c.message, events.c.number)
+    for row in connection.execute(query):
+        paths = {known.position: str(known.recipient.forward_path) for known in people.get(row.message, ())}
+        found.setdefault(row.message, []).extend(
+            TraceEvent(row.at, row.event, paths.get(int(position)), row.upstream, reply_of(row.reply))
+            for position in row.positions.split()
+        )
+    return found

@@ -1,0 +1,80 @@
+"""Which messages wait: the queue as operators see and choose from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import merge
+from itertools import islice
+
+from sqlalchemy import Connection, select
+
+from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, message_of, recipient_of
+from relay.spool.records import QueueCounts, QueueEntry, RecipientState, Selection, SpooledRecipient
+from relay.spool.schema import WAITING, counts, messages, recipients
+
+
+def waiting_ids(connection: Connection, selection: Selection, after: str | None, limit: int) -> list[str]:
+    """Return the IDs of messages meant with something waiting, oldest first, those behind `after`."""
+    r = recipients.c
+    of_each = []
+    for upstream in _upstreams(connection, selection):
+        query = select(r.message).distinct().where(r.upstream == upstream, WAITING)
+        if selection.id is not None:
+            query = query.where(r.message == selection.id)
+        if selection.client is not None:
+            query = query.join(messages, messages.c.id == r.message).where(messages.c.client == selection.client)
+        if after is not None:
+            query = query.where(r.message > after)
+        of_each.append(connection.execute(query.order_by(r.message).limit(limit)).scalars().all())
+    return list(islice(dict.fromkeys(merge(*of_each)), limit))
+
+
+def _upstreams(connection: Connection, selection: Selection) -> Sequence[str]:
+    if selection.upstream is not None:
+        return [selection.upstream]
+    names = select(counts.c.name).distinct().where(counts.c.kind == "upstream", counts.c.total > 0)
+    return connection.execute(names).scalars().all()
+
+
+def queue(connection: Connection, selection: Selection, after: str | None, limit: int) -> list[QueueEntry]:
+    """Return the messages meant, each with all its waiting recipients."""
+    ids = waiting_ids(connection, selection, after, limit)
+    rows = connection.execute(select(*MESSAGE_COLUMNS).where(messages.c.id.in_(ids)).order_by(messages.c.id)).all()
+    waiting = recipients_of(connection, ids, waiting_only=True)
+    return [QueueEntry(message_of(row), waiting[row.id]) for row in rows if row.id in waiting]
+
+
+def recipients_of(
+    connection: Connection, ids: Sequence[str], *, waiting_only: bool
+) -> dict[str, tuple[SpooledRecipient, ...]]:
+    """Return the recipients of messages, by message."""
+    r = recipients.c
+    query = select(*RECIPIENT_COLUMNS).where(r.message.in_(ids)).order_by(r.message, r.position)
+    if waiting_only:
+        query = query.where(WAITING)
+    found: dict[str, list[SpooledRecipient]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.message, []).append(recipient_of(row))
+    return {id_: tuple(rows) for id_, rows in found.items()}
+
+
+def queue_counts(connection: Connection) -> QueueCounts:
+    """Return what waits, and since when at each upstream."""
+    c, r = counts.c, recipients.c
+    waiting = {
+        (row.name, RecipientState(row.state)): row.total
+        for row in connection.execute(select(counts).where(c.kind == "upstream", c.total > 0))
+    }
+    oldest_at = {}
+    for upstream in {name for name, _ in waiting}:
+        oldest = (
+            select(messages.c.accepted_at)
+            .join(recipients, r.message == messages.c.id)
+            .where(r.upstream == upstream, WAITING)
+            .order_by(r.message)
+            .limit(1)
+        )
+        accepted_at = connection.execute(oldest).scalar()
+        if accepted_at is not None:
+            oldest_at[upstream] = accepted_at
+    return QueueCounts(waiting, oldest_at)

@@ -1,0 +1,168 @@
+"""What the store does by itself: tries again after trouble, frees expired leases, forgets old traces, shrinks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Final
+
+from sqlalchemy import Connection, delete, select
+
+from relay.logs import Log
+from relay.spool import quotas
+from relay.spool.claims import free_leases
+from relay.spool.database import Database
+from relay.spool.identifiers import first_id_at
+from relay.spool.jobs import write
+from relay.spool.reader import Reader
+from relay.spool.schema import WAITING, events, leases, messages, recipients, unnamed
+from relay.spool.transaction import Transaction
+from relay.spool.writer import Writer
+
+_SECOND: Final = 1.0
+_LEASES: Final = 5.0
+_TIDY: Final = 3600.0
+_FIRST_TIDY: Final = 60.0
+_QUIET: Final = 10.0
+_DAY: Final = 86_400_000
+_BATCH: Final = 100
+_FREE_PAGES: Final = 2_000
+_PAGES: Final = 500
+_BREATH: Final = 0.05
+
+
+class Upkeep:
+    """One task for all that is periodic."""
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        reader: Reader,
+        clock: Callable[[], int],
+        keep_trace: float,
+        refresh: Callable[[], Awaitable[None]],
+        remove: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._reader = reader
+        self._clock = clock
+        self._keep_trace = keep_trace
+        self._refresh = refresh
+        self._remove = remove
+        self._log = Log("relay")
+        self._swept = self._tidied = monotonic()
+        self._tidied += _FIRST_TIDY - _TIDY
+        self._truncated = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="spool-upkeep")
+
+    async def aclose(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_SECOND)
+            try:
+                await self._round()
+            except Exception as error:  # task root: logged, and tried again a second later
+                self._log.write(logging.WARNING, "upkeep_failed", {"error": type(error).__name__, "text": str(error)})
+
+    async def _round(self) -> None:
+        self._writer.revive()
+        if self._writer.trouble is not None:
+            await write(self._writer, probe)
+        now = monotonic()
+        if not self._database.sqlite:
+            await self._refresh()
+        if now - self._swept >= _LEASES:
+            self._swept = now
+            expired = select(leases.c.token).where(leases.c.expires_at < self._clock()).limit(1)
+            if await self._reader.read(lambda connection: connection.execute(expired).first()):
+                await write(self._writer, lambda tx: free_leases(tx, leases.c.expires_at < tx.now))
+        if now - self._tidied >= _TIDY:
+            self._tidied = now
+            await self.purge()
+            await self._remove_forgotten()
+        await self._truncate()
+
+    async def purge(self) -> int:
+        """Forget the traces older than they are kept, and give free pages back; return how many messages went."""
+        cutoff_at = self._clock() - int(self._keep_trace * 1000)
+        gone = 0
+        after: str | None = ""
+        while after is not None:
+            behind = after
+            some, after = await write(self._writer, lambda tx: forget_some(tx, cutoff_at, behind))  # noqa: B023
+            gone += some
+            await asyncio.sleep(_BREATH)
+        await write(self._writer, quotas.sum_up)
+        more = self._database.sqlite
+        while more:
+            more = await write(self._writer, give_pages_back)
+            await asyncio.sleep(_BREATH)
+        return gone
+
+    async def _remove_forgotten(self) -> None:
+        """Remove the content that nodes left behind which never started again."""
+        old = select(unnamed.c.content).where(unnamed.c.since_at < self._clock() - _DAY)
+        for key in await self._reader.read(lambda connection: connection.execute(old).scalars().all()):
+            self._remove(key)
+
+    async def _truncate(self) -> None:
+        """Bring the write-ahead log down to nothing in a quiet moment, so that a restart has nothing to read."""
+        commits, at = self._writer.commits, self._writer.committed_at
+        if not self._database.sqlite or commits == self._truncated or monotonic() - at < _QUIET:
+            return
+        self._truncated = commits
+        await self._reader.read(checkpoint)
+
+
+def probe(transaction: Transaction) -> None:
+    """Write something, to see whether it can be done again."""
+    transaction.cursor.run(transaction.statements.mark, ("probe", str(transaction.now)))
+
+
+def checkpoint(connection: Connection) -> None:
+    """Write the log back into the database and empty it; does nothing where somebody reads it."""
+    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
+
+
+def forget_some(transaction: Transaction, cutoff_at: int, after: str) -> tuple[int, str | None]:
+    """Forget some messages accepted before `cutoff_at` of which nothing waits; return how many, and where to go on."""
+    m = messages.c
+    ids = (
+        transaction.execute(
+            select(m.id)
+            .where(m.id > after, m.id < first_id_at(cutoff_at), m.accepted_at < cutoff_at)
+            .order_by(m.id)
+            .limit(_BATCH)
+        )
+        .scalars()
+        .all()
+    )
+    waiting = set(
+        transaction.execute(select(recipients.c.message).where(recipients.c.message.in_(ids), WAITING)).scalars()
+    )
+    gone = [id_ for id_ in ids if id_ not in waiting]
+    for column in (events.c.message, recipients.c.message, messages.c.id):
+        transaction.execute(delete(column.table).where(column.in_(gone)))
+    return len(gone), ids[-1] if len(ids) == _BATCH else None
+
+
+def give_pages_back(transaction: Transaction) -> bool:
+    """Shorten the file by some free pages, but for a few that are used again soon; True while there are more."""
+    free = transaction.connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
+    if free <= _FREE_PAGES:
+        return False
+    transaction.connection.exec_driver_sql(f"PRAGMA incremental_vacuum({min(_PAGES, free - _FREE_PAGES)})").all()
+    return True
