@@ -13,14 +13,20 @@ from relay.upstream.contract import Cause, Conversation, Phase
 
 
 class ConversationEnded(Exception):  # noqa: N818 - it is what happened, not a mistake
-    """The conversation is over in `phase`; `reply` is the server's word, or where `cause` is given one of ours."""
+    """The conversation is over in `phase`; `reply` is the server's word, or where `cause` is given one of ours.
 
-    def __init__(self, phase: Phase, said: Reply, cause: Cause | None = None, challenge: str | None = None) -> None:
+    `pause`: milliseconds in which asking again is pointless.
+    """
+
+    def __init__(
+        self, phase: Phase, said: Reply, cause: Cause | None = None, challenge: str | None = None, pause: int = 0
+    ) -> None:
         super().__init__(str(said))
         self.phase = phase
         self.reply = said
         self.cause = cause
         self.challenge = challenge
+        self.pause = pause
 
     def conversation(self, recipients: int) -> Conversation:
         """Return the report of a conversation that reached none of its `recipients`."""
@@ -42,6 +48,9 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.GARBLED
     if isinstance(error, ConnectionRefusedError):
         return Cause.CONNECTION_REFUSED
+    if isinstance(error, ConnectionAbortedError) and error.errno is None:
+        # asyncio's own, for a TLS handshake that takes too long.
+        return Cause.TIMEOUT
     if isinstance(error, SMTPServerDisconnected | ConnectionError | EOFError):
         return Cause.DISCONNECTED
     return Cause.UNREACHABLE
@@ -65,9 +74,9 @@ def ended_by(error: BaseException, phase: Phase, host: str) -> ConversationEnded
 def _detail(error: BaseException) -> str:
     """OpenSSL's or the system's own fixed words; nothing that a server could have put there."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message.rstrip(".") if error.verify_message else "certificate not trusted"
+        return str(getattr(error, "verify_message", "") or "").rstrip(".")
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "handshake failed").lower().replace("_", " ")
+        return str(getattr(error, "reason", "") or "").lower().replace("_", " ")
     if isinstance(error, socket.gaierror):
         return ""
     if isinstance(error, OSError) and error.strerror and not isinstance(error, ConnectionRefusedError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable
 
 from relay.envelope import Content, Envelope
 from relay.upstream.connection import Connection, Route
@@ -11,6 +12,9 @@ from relay.upstream.connections import IDLE_LIMIT, Connections
 from relay.upstream.contract import Cause, Clearance, Conversation, Phase
 from relay.upstream.credentials import Credential, CredentialSource, log_in, needs_renewal
 from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.long_lines import speaks_of_long_lines
+from relay.upstream.reencoding import reencoded
+from relay.upstream.tokens import MailboxTokens
 from relay.upstream.transaction import Transaction
 from relay.upstream.trust import Trust
 
@@ -29,12 +33,14 @@ class Smarthost:
         max_connections: int = 10,
         session_limit: float = 900.0,
         idle_limit: float = IDLE_LIMIT,
+        reencode_long_lines: bool = False,
     ) -> None:
         self._name = name
         self._route = route
         self._trust = trust
         self._source = source
         self._auth = auth
+        self._reencode_long_lines = reencode_long_lines
         self._context: tuple[ssl.SSLContext, tuple[float, ...]] | None = None
         self._connections = Connections(max_connections, session_limit, self._open, idle_limit)
 
@@ -47,18 +53,24 @@ class Smarthost:
         return self._name
 
     @property
+    def token_expires_at(self) -> int | None:
+        """When the access token in hand expires, in milliseconds since the epoch; None where there is none."""
+        return self._source.expires_at if isinstance(self._source, MailboxTokens) else None
+
+    @property
     def connections(self) -> int:
         """Connections open now."""
         return self._connections.count
 
     async def send(self, envelope: Envelope, content: Content, clearance: Clearance) -> Conversation:
-        """Offer one message, once more on a new connection where a kept one turns out to be dead."""
-        recipients = len(envelope.recipients)
-        conversation, kept = await self._attempt(envelope, content, clearance, fresh=False)
-        if kept and _stale(conversation):
-            conversation, _ = await self._attempt(envelope, content, clearance, fresh=True)
-        assert len(conversation.recipients) == recipients  # noqa: S101 - the contract
-        return conversation
+        """Offer one message; once more re-encoded where it was refused for its long lines."""
+        conversation = await self._sent(envelope, content, clearance, self._reencode_long_lines)
+        refusal = conversation.reply if conversation.phase is Phase.DONE else None
+        if refusal is None or self._reencode_long_lines or not speaks_of_long_lines(refusal):
+            return conversation
+        if await _readable(reencoded(content, eight_bit=False, long_lines=True)) in (content, None):
+            return conversation
+        return await self._sent(envelope, content, clearance, long_lines=True)
 
     async def probe(self) -> Conversation:
         """Connect and log in, on a connection of its own that is kept for the next message."""
@@ -75,8 +87,15 @@ class Smarthost:
         await self._connections.aclose()
         self._connections.abort()
 
+    async def _sent(self, envelope: Envelope, content: Content, clearance: Clearance, long_lines: bool) -> Conversation:
+        """Offer it once; again on a new connection where a kept one turned out to be dead."""
+        conversation, kept = await self._attempt(envelope, content, clearance, long_lines, fresh=False)
+        if kept and _stale(conversation):
+            conversation, _ = await self._attempt(envelope, content, clearance, long_lines, fresh=True)
+        return conversation
+
     async def _attempt(
-        self, envelope: Envelope, content: Content, clearance: Clearance, *, fresh: bool
+        self, envelope: Envelope, content: Content, clearance: Clearance, long_lines: bool, *, fresh: bool
     ) -> tuple[Conversation, bool]:
         """Return the report, and whether the connection had been used before."""
         try:
@@ -86,7 +105,15 @@ class Smarthost:
         kept = connection.kept
         connection.transactions += 1
         try:
-            return await Transaction(connection, envelope, content, clearance).run(), kept
+            narrow = content.eight_bit and "8BITMIME" not in connection.extensions
+            offered: Content | None = content
+            if narrow or long_lines:
+                offered = await _readable(reencoded(content, eight_bit=narrow, long_lines=long_lines))
+            if offered is None:
+                said = reply_for(Cause.CONTENT_UNREADABLE, Phase.MAIL, self._route.host)
+                nothing = (None,) * len(envelope.recipients)
+                return Conversation(Phase.MAIL, nothing, said, Cause.CONTENT_UNREADABLE), False
+            return await Transaction(connection, envelope, offered, clearance).run(), kept
         except BaseException:
             connection.abort()
             raise
@@ -124,6 +151,14 @@ class Smarthost:
             said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self._route.host, "ca_file or client_certificate")
             raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error
         return self._context[0]
+
+
+async def _readable(reading: Awaitable[Content]) -> Content | None:
+    """Return what is read; None where the content, which is somebody else's and may fail in any way, can't be."""
+    try:
+        return await reading
+    except Exception:
+        return None
 
 
 def _stale(conversation: Conversation) -> bool:

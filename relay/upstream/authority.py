@@ -1,0 +1,120 @@
+"""Asking a token endpoint over HTTPS: the session that msal uses, and what its failures mean."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from relay.reply import reply
+from relay.upstream.contract import Cause, Phase
+from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.trust import Trust
+
+if TYPE_CHECKING:
+    import requests
+
+SECONDS = 10.0
+"""How long the endpoint may take to connect, and between octets."""
+
+LONGEST_PAUSE = 600_000
+"""Milliseconds that a Retry-After is heeded at most."""
+
+_IDENTIFIERS = re.compile(r"\s*\b(Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
+_PASSING = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+
+
+class Answered:
+    """The endpoint's last answer: `status` 0 where there was none; `error` the members of an OAuth 2 error."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.pause = 0
+        self.error: dict[str, Any] = {}
+
+    def note(self, status: int, retry_after: str, text: str) -> None:
+        """Write down an answer."""
+        self.status = status
+        self.pause = (
+            min(int(retry_after) * 1000, LONGEST_PAUSE) if retry_after.isascii() and retry_after.isdigit() else 0
+        )
+        self.error = {}
+        if status >= 400:
+            try:
+                found = json.loads(text)
+            except ValueError:
+                return
+            self.error = found if isinstance(found, dict) else {}
+
+
+def session_for(ca_file: Path | None, answered: Answered) -> requests.Session:
+    """Return a session that trusts the system's authorities and `ca_file`, and nothing that the environment says.
+
+    msal's own `verify` would be overridden by REQUESTS_CA_BUNDLE without a word. Raises ConversationEnded for a bad
+    `ca_file`.
+    """
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    try:
+        context = Trust(ca_file=ca_file).context()
+    except OSError as error:
+        said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, "the authority", f"{ca_file} can't be read")
+        raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(*args, **options, ssl_context=context)
+
+    class Session(requests.Session):
+        def request(self, *args: Any, **options: Any) -> requests.Response:
+            options.setdefault("timeout", SECONDS)
+            response = super().request(*args, **options)
+            answered.note(response.status_code, response.headers.get("Retry-After", ""), response.text)
+            return response
+
+    session = Session()
+    session.trust_env = False
+    session.mount("https://", Adapter())
+    return session
+
+
+def refused(authority: str, answered: Answered, error: dict[str, Any]) -> ConversationEnded:
+    """Return the end that an OAuth 2 error brings (RFC 6749 §5.2); its text is told without trace IDs."""
+    host = urlsplit(authority).hostname or authority
+    word = str(error.get("error", "unknown_error"))
+    described = _IDENTIFIERS.sub("", str(error.get("error_description", ""))).strip()
+    text = " ".join(described.split()) or "No reason given"
+    passing = word in _PASSING or answered.status == 429 or answered.status >= 500
+    cause = Cause.TOKEN_UNAVAILABLE if passing else Cause.TOKEN_REFUSED
+    return _ended(cause, f"{text:.600} ({word:.80})", host, answered)
+
+
+def unavailable(authority: str, answered: Answered, error: Exception) -> ConversationEnded:
+    """Return the end that an exception of the request brings."""
+    from requests import exceptions
+
+    host = urlsplit(authority).hostname or authority
+    if isinstance(error, exceptions.SSLError):
+        said = reply_for(Cause.TLS_UNTRUSTED, Phase.TOKEN, host)
+        return ConversationEnded(Phase.TOKEN, said, Cause.TLS_UNTRUSTED)
+    if answered.error.get("error"):
+        return refused(authority, answered, answered.error)
+    if isinstance(error, exceptions.Timeout):
+        text = f"{host} did not answer in time"
+    elif isinstance(error, exceptions.ConnectionError) or not answered.status:
+        text = f"{host} cannot be reached"
+    elif answered.status >= 400:
+        text = f"{host} answered HTTP {answered.status}"
+    else:
+        text = f"{host} answered something that is no token"
+    return _ended(Cause.TOKEN_UNAVAILABLE, text, host, answered)
+
+
+def _ended(cause: Cause, text: str, host: str, answered: Answered) -> ConversationEnded:
+    if answered.pause:
+        text = f"{text}; to be asked again in {answered.pause // 1000} s"
+    pause = answered.pause if cause is Cause.TOKEN_UNAVAILABLE else 0
+    return ConversationEnded(Phase.TOKEN, reply(454, "4.7.0", text, host), cause, pause=pause)

@@ -1,0 +1,64 @@
+"""Makes the upstream that a table of the configuration describes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.config.provider_settings import CaptureSettings, GmailSettings, SesSettings, SmtpSettings
+from relay.config.secrets import Secrets
+from relay.config.settings import Settings
+from relay.config.upstream_settings import UpstreamSettings
+from relay.upstream.capture import Capture
+from relay.upstream.connection import Route
+from relay.upstream.contract import Upstream
+from relay.upstream.credentials import CredentialSource
+from relay.upstream.google import app_password
+from relay.upstream.microsoft import MicrosoftTokens, token_purpose
+from relay.upstream.passwords import KeptPassword, NoCredential
+from relay.upstream.smarthost import Smarthost
+from relay.upstream.token_store import TokenStore
+from relay.upstream.tokens import MailboxTokens
+from relay.upstream.trust import Trust
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}")
+
+
+def upstream_of(name: str, settings: Settings, secrets: Secrets) -> Upstream:
+    """Return the upstream of `[upstream.NAME]`. Connects to nothing and reads nothing yet."""
+    table = settings.upstream[name]
+    if isinstance(table, CaptureSettings):
+        return Capture(name, capture_directory(settings.state_dir, name), table.keep)
+    trust = Trust(table.verify, table.ca_file, getattr(table, "client_certificate", None))
+    return Smarthost(
+        name,
+        Route(table.host, table.port, table.security, table.ehlo_name, table.timeout),
+        trust,
+        credential_source(name, table, secrets),
+        auth=getattr(table, "auth", "auto"),
+        max_connections=table.max_connections,
+        session_limit=table.session_limit,
+        reencode_long_lines=table.long_lines == "reencode",
+    )
+
+
+def capture_directory(state_dir: Path, name: str) -> Path:
+    """Return the maildir of an upstream that captures; a name that is no file's name becomes a fingerprint."""
+    plain = name if _PLAIN_NAME.fullmatch(name) else hashlib.sha256(name.encode("utf-8")).hexdigest()[:32]
+    return state_dir / "capture" / plain
+
+
+def credential_source(name: str, table: UpstreamSettings, secrets: Secrets) -> CredentialSource:
+    """Return where the credential of an upstream comes from."""
+    if isinstance(table, Microsoft365Settings):
+        store = TokenStore(secrets.store, name, token_purpose(table))
+        return MailboxTokens(name, table.mailbox, store, MicrosoftTokens(name, table, secrets).fetch)
+    if isinstance(table, GmailSettings) and table.app_password is not None:
+        return KeptPassword(table.host, table.username, table.app_password, secrets, app_password)
+    if isinstance(table, SesSettings):
+        return KeptPassword(table.host, table.username, table.password, secrets)
+    if isinstance(table, SmtpSettings) and table.username and table.password is not None and table.auth != "none":
+        return KeptPassword(table.host, table.username, table.password, secrets, bearer=table.auth == "xoauth2")
+    return NoCredential()

@@ -1,0 +1,165 @@
+"""Tokens of Microsoft 365 by msal: as an application (secret or certificate), or as the person who signed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.config.problems import ConfigError
+from relay.config.secrets import Secrets
+from relay.reply import reply
+from relay.upstream.authority import Answered, refused, session_for, unavailable
+from relay.upstream.contract import Cause, Phase
+from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.token_store import AccessToken, TokenRecord, purpose_of
+from relay.upstream.tokens import now
+
+if TYPE_CHECKING:
+    import msal  # type: ignore[import-untyped]
+
+
+def request_errors() -> tuple[type[Exception], ...]:
+    """Return what msal raises: ValueError for an unknown tenant, KeyError for a document that lacks what it needs."""
+    from msal.exceptions import MsalError  # type: ignore[import-untyped]
+    from requests import RequestException
+
+    return (RequestException, MsalError, ValueError, RuntimeError, KeyError, TypeError)
+
+
+def token_purpose(settings: Microsoft365Settings) -> str:
+    """Return what a token of this upstream is for; a changed secret alone does not make it another one."""
+    return purpose_of(
+        settings.authority, settings.client_id, settings.scope, settings.credential, settings.mailbox.lower()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MicrosoftTokens:
+    """Fetches tokens for one upstream. Blocks: for threads only.
+
+    Each request has an msal application of its own. One that lived on would answer for a minute with the refusal that
+    a secret got before it was corrected, and would serve its cached token where a new one is asked for.
+    """
+
+    name: str
+    settings: Microsoft365Settings
+    secrets: Secrets
+
+    def fetch(self, record: TokenRecord) -> TokenRecord:
+        """Return a record with a new token. Raises ConversationEnded, phase SECRET or TOKEN."""
+        if self.settings.credential == "device_code":
+            return self._fetch_for_person(record)
+        credential = self._client_credential()
+        answered = Answered()
+
+        def acquire() -> dict[str, Any] | None:
+            import msal
+
+            session = session_for(self.settings.ca_file, answered)
+            with session:
+                application = msal.ConfidentialClientApplication(
+                    self.settings.client_id,
+                    client_credential=credential,
+                    authority=self.settings.authority,
+                    http_client=session,
+                    instance_discovery=False,
+                )
+                result: dict[str, Any] | None = application.acquire_token_for_client(scopes=[self.settings.scope])
+                return result
+
+        return TokenRecord(record.purpose, self._asked(acquire, answered))
+
+    def _fetch_for_person(self, record: TokenRecord) -> TokenRecord:
+        import msal
+
+        answered = Answered()
+        cache = msal.SerializableTokenCache()
+        if record.cache:
+            cache.deserialize(record.cache)
+
+        def acquire() -> dict[str, Any] | None:
+            with session_for(self.settings.ca_file, answered) as session:
+                application = public_application(self.settings, session, cache)
+                accounts = application.get_accounts()
+                if not accounts:
+                    return None
+                result: dict[str, Any] | None = application.acquire_token_silent_with_error(
+                    [self.settings.scope], account=accounts[0], force_refresh=True
+                )
+                return result
+
+        access = self._asked(acquire, answered)
+        return TokenRecord(record.purpose, access, cache.serialize())
+
+    def _asked(self, acquire: Any, answered: Answered) -> AccessToken:
+        try:
+            result = acquire()
+        except request_errors() as error:
+            raise unavailable(self.settings.authority, answered, error) from error
+        if result is None:
+            raise ConversationEnded(
+                Phase.TOKEN,
+                reply(454, "4.7.0", f"Nobody has signed in yet; type: relay login {self.name}"),
+                Cause.TOKEN_REFUSED,
+            )
+        return access_token(self.settings, result, answered)
+
+    def _client_credential(self) -> Any:
+        settings = self.settings
+        try:
+            if settings.credential == "client_secret" and settings.client_secret is not None:
+                return str(self.secrets.resolve(settings.client_secret))
+            if settings.credential == "certificate":
+                return self._certificate()
+        except ConfigError as error:
+            raise self._no_secret(str(error)) from error
+        raise self._no_secret(f'credential = "{settings.credential}" has no effect yet')
+
+    def _certificate(self) -> dict[str, Any]:
+        """Return the certificate as msal takes it; unreadable ones are found here, not in the middle of a request."""
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+
+        settings = self.settings
+        passphrase = str(self.secrets.resolve(settings.passphrase)) if settings.passphrase is not None else None
+        octets = passphrase.encode("utf-8") if passphrase is not None else None
+        given: dict[str, Any] = {"passphrase": passphrase} if passphrase is not None else {}
+        try:
+            if settings.pfx is not None:
+                pkcs12.load_key_and_certificates(settings.pfx.read_bytes(), octets)
+                return given | {"private_key_pfx_path": str(settings.pfx), "public_certificate": True}
+            if settings.certificate is None or settings.private_key is None:
+                raise ConfigError("the certificate or its private key is missing")
+            key = str(self.secrets.text_of(settings.private_key))
+            load_pem_private_key(key.encode("utf-8"), octets)
+            return given | {"private_key": key, "public_certificate": settings.certificate.read_text("utf-8")}
+        except (ValueError, TypeError, OSError) as error:
+            # cryptography says TypeError where a passphrase is missing, or given for a key that has none.
+            raise ConfigError("the certificate or its private key can't be read; check file and passphrase") from error
+
+    def _no_secret(self, detail: str) -> ConversationEnded:
+        said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self.settings.host, detail)
+        return ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE)
+
+
+def public_application(settings: Microsoft365Settings, session: Any, cache: Any) -> msal.PublicClientApplication:
+    """Return the application as which a person signs in. Asks the network; raises what msal raises."""
+    import msal
+
+    return msal.PublicClientApplication(
+        settings.client_id,
+        authority=settings.authority,
+        http_client=session,
+        instance_discovery=False,
+        token_cache=cache,
+    )
+
+
+def access_token(settings: Microsoft365Settings, result: dict[str, Any], answered: Answered) -> AccessToken:
+    """Return the token of msal's result. Raises ConversationEnded for an error."""
+    token, lifetime = result.get("access_token"), result.get("expires_in")
+    if isinstance(token, str) and token:
+        instant = now()
+        seconds = int(lifetime) if isinstance(lifetime, int | str) and str(lifetime).isdigit() else 3600
+        return AccessToken(token, instant, instant + seconds * 1000)
+    raise refused(settings.authority, answered, result)
