@@ -13,6 +13,7 @@ from relay.config.listener_settings import ListenerSettings, Security
 from relay.inbound import replies
 from relay.inbound.premises import Premises
 from relay.inbound.protocol import Protocol
+from relay.inbound.proxied import ProxiedDoor
 from relay.inbound.sockets import listening_sockets
 from relay.logs import Log
 
@@ -32,18 +33,17 @@ class ListenerStatus:
 
 
 class Listener:
-    """Open from `open` to `close`; connections outlive it. `context` is None where `security` is "none"."""
+    """Open from `open` to `close`; connections outlive it."""
 
     def __init__(self, name: str, settings: ListenerSettings, premises: Premises) -> None:
         self.name = name
         self.settings = settings
         self.premises = premises
-        self.context: ssl.SSLContext | None = None
         self.handshake_timeout = _HANDSHAKE_TIMEOUT
         self.connections: set[Protocol] = set()
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
-        self._prototype: Protocol | None = None
+        self._doors: list[ProxiedDoor] = []
 
     def bind(self) -> None:
         """Take the address. Raises InboundError."""
@@ -52,18 +52,28 @@ class Listener:
     async def open(self) -> None:
         """Serve on the address that was bound."""
         loop = asyncio.get_running_loop()
-        prototype = self._prototype = Protocol()
+        prototype = Protocol()
         for bound in self._sockets:
-            server = await loop.create_server(lambda: prototype.opened_by(self, None), sock=bound, backlog=1024)
-            self._servers.append(server)
+            if self.settings.proxy_protocol:
+                self._doors.append(ProxiedDoor(self, bound, lambda peer: prototype.opened_by(self, peer)))
+            else:
+                server = await loop.create_server(lambda: prototype.opened_by(self, None), sock=bound, backlog=1024)
+                self._servers.append(server)
+
+    def serves(self, name: str, settings: ListenerSettings) -> bool:
+        """Return whether other settings can go by the sockets that are open."""
+        same = self.settings.address == settings.address and self.settings.proxy_protocol == settings.proxy_protocol
+        return same and name == self.name
 
     def close(self) -> None:
         """Accept no more; connections go on."""
+        for door in self._doors:
+            door.close()
         for server in self._servers:
             server.close()
         for bound in self._sockets:
             bound.close()
-        self._servers, self._sockets = [], []
+        self._doors, self._servers, self._sockets = [], [], []
 
     def status(self) -> ListenerStatus:
         """Return what there is to see."""
@@ -82,6 +92,11 @@ class Listener:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     # ---- what its connections ask and tell
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS of the next handshake; None where there is none."""
+        return self.premises.certificates.context(self.settings.minimum_tls) if self.settings.uses_tls else None
 
     @property
     def full(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 from relay.config.problems import ConfigError
@@ -19,6 +20,10 @@ class SecretSource(Protocol):
 
     def resolve(self, reference: SecretReference) -> str:
         """Return the secret. Raises ConfigError."""
+        ...
+
+    def text_of(self, place: Path | SecretReference) -> str:
+        """Return what stands in a file, or a secret. Raises ConfigError."""
         ...
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from relay.config.settings import Settings
 from relay.inbound.acceptance import Acceptance
+from relay.inbound.certificates import Certificates
 from relay.inbound.clients import Clients
 from relay.inbound.limits import LoginLimits
 from relay.inbound.passwords import Passwords, SecretSource
@@ -32,15 +33,21 @@ class Premises:
         self.limits = LoginLimits(monotonic)
         self.acceptance = Acceptance(intake, journal)
         self.draining = False
+        self.certificates = Certificates(settings, secrets, ())
         self._clock = clock
         self.put_in_force(settings, secrets)
 
     def put_in_force(self, settings: Settings, secrets: SecretSource) -> None:
         """Let sessions go by these from their next command on."""
         self.settings = settings
+        self.secrets = secrets
         self.hostname = settings.hostname
         self.passwords = Passwords(secrets)
         self.clients = Clients(settings.client)
+
+    def use(self, certificates: Certificates) -> None:
+        """Let handshakes go by these from now on."""
+        self.certificates = certificates
 
     def now(self) -> int:
         """Return the instant: milliseconds since the epoch."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiosmtpd.smtp import SMTP
 
+from relay.config.listener_settings import ListenerSettings
 from relay.inbound import replies
 from relay.inbound.authentication import RESPONSE_LIMIT
 from relay.inbound.clients import IPAddress, ip_address
@@ -40,6 +41,7 @@ class Protocol(SMTP):
 
     transport: asyncio.Transport | None
     _listener: Listener
+    _settings: ListenerSettings
     _address: IPAddress | None
     conversation: asyncio.Task[None]
     _inflow: Inflow
@@ -64,6 +66,7 @@ class Protocol(SMTP):
         asyncio.StreamReaderProtocol.__init__(connection, reader, loop=loop)
         connection._inflow = Inflow(reader)
         connection._listener = listener
+        connection._settings = listener.settings
         connection._address = address
         connection._unsent = []
         connection._tls_version = None
@@ -79,7 +82,7 @@ class Protocol(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: the conversation is a task of its own, whose end is the connection's."""
         plain = cast("asyncio.Transport", transport)
-        if self._listener.settings.security == "implicit":
+        if self._settings.security == "implicit":
             # The ClientHello must be read by TLS, not by us.
             plain.pause_reading()
         asyncio.StreamReaderProtocol.connection_made(self, transport)
@@ -111,7 +114,7 @@ class Protocol(SMTP):
 
     def progressed(self) -> None:
         """Start the idle time anew."""
-        self._deadline = self.loop.time() + self._listener.settings.idle_timeout
+        self._deadline = self.loop.time() + self._settings.idle_timeout
 
     def busy(self) -> None:
         """Stop the idle time: the client waits for us."""
@@ -120,9 +123,7 @@ class Protocol(SMTP):
     def _watch(self) -> None:
         now = self.loop.time()
         if now < self._deadline:
-            self._watchdog = self.loop.call_at(
-                min(self._deadline, now + self._listener.settings.idle_timeout), self._watch
-            )
+            self._watchdog = self.loop.call_at(min(self._deadline, now + self._settings.idle_timeout), self._watch)
             return
         self._timed_out()
 
@@ -174,13 +175,13 @@ class Protocol(SMTP):
         session: Session | None = None
         try:
             address = self._address = self._address or self._peer_address()
-            if listener.settings.security == "implicit" and not await self.start_tls():
+            if self._settings.security == "implicit" and not await self.start_tls():
                 return
             if listener.full:
                 self.say(replies.TOO_MANY_CONNECTIONS)
                 self._reason = "too_many_connections"
                 return
-            session = self._session = Session(listener.name, listener.settings, listener.premises, self, address)
+            session = self._session = Session(listener.name, self._settings, listener.premises, self, address)
             self.say(Reply(220, None, f"{listener.premises.hostname} ESMTP Relay"))
             await self._commands(session)
         except Disconnected:

@@ -1,0 +1,95 @@
+"""Connections that a load balancer hands on, each begun with a PROXY header on the bare socket, before any TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from relay.inbound.clients import IPAddress, ip_address
+from relay.inbound.proxy_header import proxy_header
+from relay.logs import Log
+
+if TYPE_CHECKING:
+    from relay.inbound.listener import Listener
+
+_HEADER_TIMEOUT: Final = 10.0
+_PAUSE: Final = 1.0
+
+_log = Log("relay.inbound")
+
+
+class ProxiedDoor:
+    """Accepts on one listening socket of `listener`. `made` makes the protocol of a client at an address."""
+
+    def __init__(
+        self, listener: Listener, bound: socket.socket, made: Callable[[IPAddress], asyncio.BaseProtocol]
+    ) -> None:
+        self._listener = listener
+        self._bound = bound
+        self._made = made
+        self._pending: set[asyncio.Task[None]] = set()
+        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+
+    def close(self) -> None:
+        """Accept no more, and drop those that have not said their header."""
+        self._accepting.cancel()
+        for task in self._pending:
+            task.cancel()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, place = await loop.sock_accept(self._bound)
+            except OSError as error:  # out of descriptors, or a connection that was gone already
+                _log.write(logging.WARNING, "accept", {"listener": self._listener.name, "error": type(error).__name__})
+                await asyncio.sleep(_PAUSE)
+                continue
+            if len(self._pending) >= self._listener.settings.max_connections:
+                accepted.close()
+                continue
+            task = loop.create_task(self._admit(accepted, str(place[0])))
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
+
+    async def _admit(self, accepted: socket.socket, peer: str) -> None:
+        try:
+            address = await asyncio.wait_for(self._address(accepted, ip_address(peer)), _HEADER_TIMEOUT)
+        except (OSError, EOFError, TimeoutError) as error:
+            accepted.close()
+            self._tell(logging.DEBUG, peer, type(error).__name__)
+        except ValueError as error:
+            accepted.close()
+            self._tell(logging.WARNING, peer, str(error))
+        except BaseException:
+            accepted.close()
+            raise
+        else:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: self._made(address), accepted)
+
+    async def _address(self, accepted: socket.socket, peer: IPAddress) -> IPAddress:
+        if not any(
+            peer.version == network.version and peer in network for network in self._listener.settings.proxy_from
+        ):
+            raise ValueError("not one of proxy_from")
+        loop = asyncio.get_running_loop()
+        header = proxy_header()
+        wanted = next(header)
+        try:
+            while True:
+                octets = b""
+                while len(octets) < wanted:
+                    piece = await loop.sock_recv(accepted, wanted - len(octets))
+                    if not piece:
+                        raise EOFError
+                    octets += piece
+                wanted = header.send(octets)
+        except StopIteration as end:
+            return end.value if end.value is not None else peer
+
+    def _tell(self, level: int, peer: str, reason: str) -> None:
+        values = {"listener": self._listener.name, "peer": peer, "reason": reason}
+        _log.write(level, "proxy_refused", values)
