@@ -6,14 +6,20 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from uvicorn import Config, Server
 
 from relay.journal import Journal
+from relay.metrics import Metrics
+from relay.spool.contract import Inspection
+from relay.spool.records import QueueCounts, RecipientState
+
+_WAITING = (RecipientState.QUEUED, RecipientState.IN_FLIGHT, RecipientState.HELD)
 
 _REFRESH_SECONDS = 2.0
 """A scrape answers with what is known by then."""
@@ -77,6 +83,77 @@ class Health:
         except (ValueError, TypeError):  # a version in Accept that is none
             encode, content_type = choose_encoder("")
         return 200, content_type, encode(self._registry)
+
+
+class Expiring(Protocol):
+    """Something that expires."""
+
+    @property
+    def what(self) -> str:
+        """What it is, by the key of the configuration."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """certificate, secret or token."""
+        ...
+
+    @property
+    def expires_at(self) -> int:
+        """When, in milliseconds."""
+        ...
+
+
+class Expiries(Protocol):
+    """Who knows what expires."""
+
+    def tokens(self) -> Mapping[str, int]:
+        """Return when each upstream's access token expires, in milliseconds."""
+        ...
+
+    async def expiring(self) -> Sequence[Expiring]:
+        """Return everything that expires."""
+        ...
+
+
+class Gauges:
+    """The gauges that no event moves: brought up to date at each scrape, from counts that the spool keeps."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        inspection: Inspection,
+        upstreams: Callable[[], Iterable[str]],
+        connections: Callable[[str], int],
+        expiries: Expiries,
+    ) -> None:
+        self._metrics = metrics
+        self._inspection = inspection
+        self._upstreams = upstreams
+        self._connections = connections
+        self._expiries = expiries
+        self._seen: set[str] = set()
+
+    async def refresh(self) -> None:
+        """Set them. Raises what the spool raises."""
+        now = time.time_ns() // 1_000_000
+        for name in self._upstreams():
+            self._metrics.upstream_connections.labels(name).set(self._connections(name))
+        for name, expires_at in self._expiries.tokens().items():
+            self._metrics.token_expires.labels(name).set((expires_at - now) / 1000)
+        for expiry in await self._expiries.expiring():
+            if expiry.kind != "token":
+                self._metrics.secret_expires.labels(expiry.what).set((expiry.expires_at - now) / 1000)
+        self._set_queue(await self._inspection.counts(), now)
+
+    def _set_queue(self, counts: QueueCounts, now: int) -> None:
+        # Mail of an upstream that was removed stays, and so does its series until the mail is gone.
+        self._seen |= {*self._upstreams(), *(name for name, _ in counts.recipients)}
+        for name in self._seen:
+            for state in _WAITING:
+                self._metrics.queue_recipients.labels(name, state).set(counts.recipients.get((name, state), 0))
+            oldest_at = counts.oldest_at.get(name)
+            self._metrics.queue_oldest.labels(name).set(max(0, now - oldest_at) / 1000 if oldest_at is not None else 0)
 
 
 def bound_sockets(host: str | None, port: int) -> list[socket.socket]:

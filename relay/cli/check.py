@@ -17,26 +17,25 @@ def check(
     form: Annotated[bool, typer.Option("--form", help="the form only, not what it refers to")] = False,
 ) -> int:
     """Read the configuration, and the variables, files and sealed names that it refers to."""
-    invocation = invocation_of(context)
-    loaded = invocation.load()
-    problems = list(loaded.problems)
-    if not form and loaded.document is not None:
-        from relay.config.whole import lacking
+    from relay.config.load import find
+    from relay.config.whole import check as report_on
 
-        problems += lacking(loaded, os.environ)
+    invocation = invocation_of(context)
+    path = find(invocation.config, os.environ)
+    report = report_on(path, os.environ, form_only=form)
     if invocation.json:
         print_json(
             {
-                "ok": not problems,
-                "problems": [_shape(problem) for problem in problems],
-                "warnings": [_shape(warning) for warning in loaded.warnings],
+                "ok": report.ok,
+                "problems": [_shape(problem) for problem in report.problems],
+                "warnings": [_shape(warning) for warning in report.warnings],
             }
         )
     else:
-        complain(*(f"{warning} (warning)" for warning in loaded.warnings), *(str(problem) for problem in problems))
-        if not problems:
-            say(f"{loaded.path}: in order")
-    return 2 if problems else 0
+        complain(*(f"{warning} (warning)" for warning in report.warnings), *map(str, report.problems))
+        if report.ok:
+            say(f"{path}: in order")
+    return 0 if report.ok else 2
 
 
 def _shape(problem: Problem) -> dict[str, object]:

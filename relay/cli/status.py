@@ -11,6 +11,7 @@ from relay.cli.link import link_to
 from relay.cli.output import duration_text, print_json, print_table, say
 
 _SOON_DAYS = 30
+_RECENT = ("id", "accepted", "client", "recipients", "event", "upstream", "reply")
 
 
 def status(context: typer.Context) -> None:
@@ -36,6 +37,11 @@ def status(context: typer.Context) -> None:
         empty="No upstream is configured.",
     )
     _print_queue(found)
+    print_table(
+        ("LATEST", "ACCEPTED", "CLIENT", "RECIPIENTS", "EVENT", "UPSTREAM", "REPLY"),
+        ([row[name] for name in _RECENT] for row in found["recent"]),
+        empty="No message has come yet.",
+    )
     for expiry in found["expiring"]:
         if expiry["days"] <= _SOON_DAYS:
             say(f"EXPIRES in {expiry['days']} days: {expiry['kind']} {expiry['what']} ({expiry['expires']})")

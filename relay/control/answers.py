@@ -34,6 +34,7 @@ class Answers:
         upstream: Callable[[str], Upstream],
         life: Life | None = None,
         reload: Callable[[], Awaitable[list[str]]] | None = None,
+        nudge: Callable[[str], None] = lambda upstream: None,
     ) -> None:
         self._settings = settings
         self._inspection = inspection
@@ -42,6 +43,7 @@ class Answers:
         self._upstream = upstream
         self._life = life
         self._reload = reload
+        self._nudge = nudge
         self._known: dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {
             "status": self._status,
             "queue.list": self._queue_list,
@@ -83,6 +85,9 @@ class Answers:
             raise RefusedError(f"{change:.40}: not something that can be done to a message")
         selection = self._selection(arguments)
         changed = await self._inspection.change(cast(Change, change), selection)
+        if change in {"retry", "release"}:
+            for name in self._settings().upstream:
+                self._nudge(name)
         return await self._changed(selection, changed, str(change))
 
     async def _queue_reroute(self, arguments: Mapping[str, Any]) -> dict[str, int]:
@@ -121,6 +126,7 @@ class Answers:
         opened = await self._outgoing.release(name)
         if opened:
             self._journal.upstream_released(name)
+        self._nudge(name)
         return {"upstreams": int(opened)}
 
     async def _upstream_retry(self, arguments: Mapping[str, Any]) -> dict[str, int]:
@@ -129,7 +135,9 @@ class Answers:
         gate = self._outgoing.gate(name)
         if gate is not None and gate.next_probe_at is not None:
             await self._outgoing.hold(dataclasses.replace(gate, next_probe_at=_now()))
-        return {"messages": await self._inspection.change("retry", self._selection(arguments))}
+        changed = await self._inspection.change("retry", self._selection(arguments))
+        self._nudge(name)
+        return {"messages": changed}
 
     async def _trace(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
         selection = self._selection(arguments)

@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from relay.config.settings import Settings
 from relay.config.upstream_settings import UpstreamSettings
-from relay.control.shapes import instant, reply_text
+from relay.control.expiry import Expiry
+from relay.control.shapes import instant, reply_text, trace_shape
+from relay.inbound.listeners import ListenerStatus
 from relay.spool.contract import Inspection, Outgoing
-from relay.spool.records import Gate, QueueCounts, RecipientState
+from relay.spool.records import Gate, QueueCounts, RecipientState, Selection, TraceEntry
+from relay.transfer.dispatcher import UpstreamState
+from relay.transfer.standing import State
 from relay.version import VERSION
 
 _MINUTE = 60_000
 _DAY = 86_400_000
+_RECENT = 5
 _STATES = (RecipientState.QUEUED, RecipientState.IN_FLIGHT, RecipientState.HELD)
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerLife:
-    """An open listener; `address` as bound."""
-
-    name: str
-    address: str
-    security: str
-    connections: int
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamLife:
-    """`up` is None until the first conversation; `since_at` when that changed last."""
-
-    up: bool | None
-    since_at: int | None
-    connections: int
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """Something that stops working at `expires_at`; `kind` is certificate, secret or token."""
-
-    what: str
-    kind: str
-    expires_at: int
 
 
 class Life(Protocol):
@@ -59,15 +35,15 @@ class Life(Protocol):
         """Why it is not ready; None when it is."""
         ...
 
-    def listeners(self) -> Sequence[ListenerLife]:
+    def listeners(self) -> Sequence[ListenerStatus]:
         """Return the listeners that are open."""
         ...
 
-    def upstreams(self) -> Mapping[str, UpstreamLife]:
-        """Return what is known of each upstream."""
+    def upstream(self, name: str) -> UpstreamState | None:
+        """Return how an upstream stands."""
         ...
 
-    def expiring(self) -> Sequence[Expiry]:
+    async def expiring(self) -> Sequence[Expiry]:
         """Return what has a date on which it expires."""
         ...
 
@@ -79,15 +55,12 @@ async def status_of(
     now = int(time.time() * 1000)
     counts = await inspection.counts()
     gates = inspection.gates()
-    lives = life.upstreams() if life else {}
     unready = life.unready() if life else "not running"
     upstreams = [
         {
             "name": name,
             "type": upstream.type,
-            **_state(gates.get(name), lives.get(name)),
-            "connections": lives[name].connections if name in lives else 0,
-            "quotas": await _quotas(name, upstream, outgoing, now),
+            **await _standing(name, upstream, gates.get(name), outgoing, life, now),
             "waiting": {state.value: counts.recipients.get((name, state), 0) for state in _STATES},
         }
         for name, upstream in settings.upstream.items()
@@ -101,11 +74,19 @@ async def status_of(
         "upstreams": upstreams,
         "queue": _queue(counts, now),
         "orphaned": sorted({name for name, _ in counts.recipients} - set(settings.upstream)),
-        "expiring": [_expiry_shape(expiry, now) for expiry in life.expiring()] if life else [],
+        "expiring": [_expiry_shape(expiry, now) for expiry in await life.expiring()] if life else [],
+        "recent": [_recent(entry) for entry in await inspection.trace(Selection(), None, None, _RECENT)],
     }
 
 
-def _listener_shape(listener: ListenerLife) -> dict[str, Any]:
+def _recent(entry: TraceEntry) -> dict[str, Any]:
+    shape = trace_shape(entry)
+    last = shape["events"][-1] if shape["events"] else {"event": None, "upstream": None, "reply": None}
+    kept = {name: shape[name] for name in ("id", "client", "recipients", "accepted")}
+    return kept | {name: last[name] for name in ("event", "upstream", "reply")}
+
+
+def _listener_shape(listener: ListenerStatus) -> dict[str, Any]:
     return {
         "name": listener.name,
         "address": listener.address,
@@ -114,22 +95,24 @@ def _listener_shape(listener: ListenerLife) -> dict[str, Any]:
     }
 
 
-def _state(gate: Gate | None, life: UpstreamLife | None) -> dict[str, Any]:
-    if gate is not None:
-        return {
-            "state": "held",
-            "reason": gate.reason.value,
-            "since": instant(gate.since_at),
-            "next_probe": instant(gate.next_probe_at),
-            "reply": reply_text(gate.reply),
-        }
-    unreachable = life is not None and life.up is False
+async def _standing(
+    name: str, upstream: UpstreamSettings, gate: Gate | None, outgoing: Outgoing, life: Life | None, now: int
+) -> dict[str, Any]:
+    found = life.upstream(name) if life else None
+    if found is None:
+        shown = State("held", gate.reason, gate.since_at, gate.next_probe_at, gate.reply) if gate else State("open")
+        return _state_shape(shown) | {"connections": 0, "quotas": await _quotas(name, upstream, outgoing, now)}
+    quotas = {what: {"used": quota.used, "limit": quota.limit} for what, quota in found.quotas.items()}
+    return _state_shape(found.state) | {"connections": found.connections, "quotas": quotas}
+
+
+def _state_shape(state: State) -> dict[str, Any]:
     return {
-        "state": "unreachable" if unreachable else "open",
-        "reason": None,
-        "since": instant(life.since_at) if life else None,
-        "next_probe": None,
-        "reply": None,
+        "state": state.state,
+        "reason": str(state.reason) if state.reason else None,
+        "since": instant(state.since_at),
+        "next_probe": instant(state.next_probe_at),
+        "reply": reply_text(state.reply),
     }
 
 

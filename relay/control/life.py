@@ -1,0 +1,78 @@
+"""What only the running relay knows, gathered from its stages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from relay.config.secrets import Secrets
+from relay.config.settings import Settings
+from relay.control.expiry import Expiry, expiries
+from relay.inbound.listeners import Listeners, ListenerStatus
+from relay.spool.store import Spool
+from relay.transfer.dispatcher import Dispatcher, UpstreamState
+from relay.upstream.contract import Upstream
+
+_LOOK_AGAIN = 300.0
+
+
+class RunningLife:
+    """One process. Certificates are looked at once in five minutes, in a thread."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        secrets: Secrets,
+        spool: Spool,
+        listeners: Listeners,
+        dispatcher: Dispatcher,
+        upstreams: Mapping[str, Upstream],
+    ) -> None:
+        self.started_at = time.time_ns() // 1_000_000
+        self.draining = False
+        self.upstreams = upstreams
+        self._settings = settings
+        self._secrets = secrets
+        self._spool = spool
+        self._listeners = listeners
+        self._dispatcher = dispatcher
+        self._expiries: list[Expiry] = []
+        self._looked_at = float("-inf")
+
+    def unready(self) -> str | None:
+        """Why no mail can be taken now; None when it can."""
+        if self.draining:
+            return "stopping"
+        if not self._listeners.ready:
+            return "not all listeners are open"
+        return self._spool.health()
+
+    def listeners(self) -> Sequence[ListenerStatus]:
+        """Return the listeners that are open."""
+        return self._listeners.status()
+
+    def upstream(self, name: str) -> UpstreamState | None:
+        """Return how an upstream stands."""
+        return self._dispatcher.state(name)
+
+    def tokens(self) -> dict[str, int]:
+        """Return when the access token of each upstream that has one expires."""
+        found = {name: getattr(upstream, "token_expires_at", None) for name, upstream in self.upstreams.items()}
+        return {name: expires_at for name, expires_at in found.items() if expires_at is not None}
+
+    async def expiring(self) -> Sequence[Expiry]:
+        """Return what has a date on which it expires, the soonest first."""
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_AGAIN:
+            self._looked_at = now
+            self._expiries = await asyncio.to_thread(expiries, self._settings(), self._secrets)
+        known = [Expiry(f"upstream.{name}", "token", at) for name, at in self.tokens().items()]
+        leaf_expires_at = self._listeners.certificate_expires_at
+        if leaf_expires_at is not None:
+            known.append(Expiry("tls", "certificate", leaf_expires_at))
+        return sorted([*self._expiries, *known], key=lambda expiry: expiry.expires_at)
+
+    def forget_expiries(self) -> None:
+        """Look again at the next occasion: files or settings have changed."""
+        self._looked_at = float("-inf")

@@ -1,0 +1,342 @@
+"""The composition root: everything that `serve` consists of, opened in order, drained and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from relay import logs, state_dir, systemd
+from relay.config.load import Loaded, find, load
+from relay.config.problems import ConfigError, Problem
+from relay.config.references import watched_files
+from relay.config.seal import SealedStore
+from relay.config.secrets import Secrets
+from relay.config.settings import Settings
+from relay.config.watch import Watch
+from relay.config.whole import whole
+from relay.control.answers import Answers
+from relay.control.life import RunningLife
+from relay.control.socket import ControlServer
+from relay.health import Gauges, Health, HealthServer, bound_sockets
+from relay.inbound.listeners import InboundError, Listeners
+from relay.journal import Journal
+from relay.metrics import Metrics
+from relay.spool.contract import SpoolError
+from relay.spool.store import Spool
+from relay.transfer.dispatcher import Dispatcher
+from relay.upstream.construction import upstream_of
+from relay.upstream.contract import Upstream
+from relay.version import VERSION
+
+_INBOUND_DRAIN = 8.0
+_OUTBOUND_DRAIN = 10.0
+"""With all else that has to close, within the 25 s that a service manager is promised."""
+
+_RESTART_PAUSE = 5.0
+_WATCH_EVERY = 1.0
+_NEEDS_RESTART = ("hostname", "state_dir", "queue.url", "metrics.address")
+
+
+def serve(config: str | None) -> int:
+    """Run until SIGTERM or SIGINT; return the exit status. SIGHUP reads the configuration again."""
+    environ = dict(os.environ)
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        return runner.run(_until_signalled(find(config, environ), environ))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _until_signalled(path: Path, environ: Mapping[str, str]) -> int:
+    over, hang_up = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, over.set)
+    loop.add_signal_handler(signal.SIGINT, over.set)
+    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+    return await operate(path, environ, over, hang_up=hang_up)
+
+
+async def operate(
+    path: Path,
+    environ: Mapping[str, str],
+    over: asyncio.Event,
+    opened: Callable[[], None] = lambda: None,
+    hang_up: asyncio.Event | None = None,
+) -> int:
+    """Run a relay in this loop until `over`; `opened` is called once it is ready. Problems go to standard error."""
+    loaded = load(path, environ)
+    report = whole(loaded, environ)
+    if loaded.settings is None or report.problems:
+        _complain(*map(str, report.problems))
+        return 2
+    log = loaded.settings.log
+    logs.configure(log.format, log.level, log.addresses)
+    daemon = Daemon(loaded, loaded.settings, environ)
+    daemon.warn_of(report.warnings)
+    try:
+        async with contextlib.AsyncExitStack() as exits:
+            await daemon.open(exits, hang_up or asyncio.Event())
+            opened()
+            await over.wait()
+            daemon.begin_to_stop()
+    except (state_dir.StateDirError, SpoolError, InboundError, ConfigError) as error:
+        _complain(f"relay serve: {error}")
+        return 1
+    daemon.journal.told("stopped")
+    return 0
+
+
+def _complain(*texts: str) -> None:
+    for text in texts:
+        sys.stderr.write(" ".join(text.split()) + "\n")
+
+
+class Daemon:
+    """One running relay: its parts, and what happens to them while it runs."""
+
+    def __init__(self, loaded: Loaded, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._path = loaded.path
+        self._environ = environ
+        self._settings = settings
+        self._secrets = Secrets(environ, SealedStore(settings.state_dir, environ))
+        self._metrics = Metrics(VERSION)
+        self.journal = Journal(self._metrics)
+        self._upstreams: dict[str, Upstream] = {}
+        self._reloading = asyncio.Lock()
+
+    def warn_of(self, warnings: tuple[Problem, ...]) -> None:
+        """Tell of what is accepted and has no effect, or is doubtful."""
+        for warning in warnings:
+            self.journal.warned("configuration", key=warning.key, line=warning.line, text=warning.text)
+
+    async def open(self, exits: contextlib.AsyncExitStack, hang_up: asyncio.Event) -> None:
+        """Open everything, in the order in which it is needed. Raises what its parts raise where they can't open."""
+        settings = self._settings
+        state_dir.prepare(settings.state_dir)
+        exits.enter_context(state_dir.locked(settings.state_dir))
+        self._prepare_series()
+        self._spool = await self._open_spool()
+        exits.push_async_callback(self._spool.aclose)
+        self._listeners = Listeners(settings, self._secrets, self._spool.intake, self.journal)
+        self._upstreams = {name: upstream_of(name, settings, self._secrets) for name in settings.upstream}
+        exits.push_async_callback(self._close_upstreams)
+        self._dispatcher = Dispatcher(
+            settings, self._spool.outgoing, self._upstreams, self.journal, self._spool.intake.put
+        )
+        self._life = RunningLife(
+            lambda: self._settings, self._secrets, self._spool, self._listeners, self._dispatcher, self._upstreams
+        )
+        await self._open_health(exits)
+        await self._open_control(exits)
+        await self._dispatcher.start()
+        exits.push_async_callback(self._dispatcher.drain, _OUTBOUND_DRAIN)
+        await self._listeners.start()
+        exits.push_async_callback(self._listeners.drain, _INBOUND_DRAIN)
+        await self._keep(exits, "watch", self._watch)
+        await self._keep(exits, "reload", lambda: self._reload_on(hang_up))
+        self.journal.told("started", version=VERSION, pid=os.getpid())
+        systemd.notify("READY=1", f"STATUS=Relay {VERSION} takes mail")
+
+    def begin_to_stop(self) -> None:
+        """Tell everybody; what closes the parts comes after."""
+        self._life.draining = True
+        self._listeners.stop_accepting()
+        systemd.notify("STOPPING=1")
+        self.journal.told("draining")
+
+    # ---- parts -------------------------------------------------------------------------------------
+
+    def _prepare_series(self) -> None:
+        settings = self._settings
+        self.journal.prepare(settings.listener, settings.client, settings.upstream)
+
+    async def _open_spool(self) -> Spool:
+        queue = self._settings.queue
+        password = self._secrets.resolve(queue.password) if queue.password else None
+        return await Spool.open(
+            queue.url,
+            self._settings.state_dir,
+            password=password,
+            reserve=queue.reserve,
+            keep_trace=queue.keep_trace,
+        )
+
+    async def _open_health(self, exits: contextlib.AsyncExitStack) -> None:
+        address = self._settings.metrics.address
+        try:
+            sockets = bound_sockets(address.bind_host, address.port)
+        except OSError as error:
+            raise InboundError(f"metrics.address: {address}: {error.strerror}; choose another address") from error
+        gauges = Gauges(
+            self._metrics,
+            self._spool.inspection,
+            lambda: tuple(self._upstreams),
+            lambda name: self._upstreams[name].connections,
+            self._life,
+        )
+        health = Health(self._metrics.registry, gauges.refresh, self._life.unready, self.journal)
+        server = HealthServer(health, sockets)
+        await self._keep(exits, "health", server.serve, server.close)
+
+    async def _open_control(self, exits: contextlib.AsyncExitStack) -> None:
+        answers = Answers(
+            lambda: self._settings,
+            self._spool.inspection,
+            self._spool.outgoing,
+            self.journal,
+            lambda name: self._upstreams[name],
+            self._life,
+            self.reload,
+            self._dispatcher.nudge,
+        )
+        control = ControlServer(self._settings.state_dir, answers.answer, self.journal)
+        try:
+            await control.open()
+        except OSError as error:
+            raise state_dir.StateDirError(f"{self._settings.state_dir}/control.sock: {error.strerror}") from error
+        exits.push_async_callback(control.aclose)
+
+    async def _close_upstreams(self) -> None:
+        await asyncio.gather(*(upstream.aclose() for upstream in self._upstreams.values()))
+
+    async def _keep(
+        self,
+        exits: contextlib.AsyncExitStack,
+        name: str,
+        work: Callable[[], Awaitable[None]],
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        """Run a task for as long as the relay runs; one that dies is logged and started again after a pause."""
+
+        async def root() -> None:
+            while True:
+                try:
+                    return await work()
+                except Exception as error:  # a task root
+                    self.journal.failed(name, error)
+                    await asyncio.sleep(_RESTART_PAUSE)
+
+        task = asyncio.create_task(root(), name=name)
+
+        async def end() -> None:
+            if close is not None:
+                close()
+                await asyncio.wait([task], timeout=3)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        exits.push_async_callback(end)
+
+    # ---- what happens meanwhile --------------------------------------------------------------------
+
+    async def _reload_on(self, hang_up: asyncio.Event) -> None:
+        while True:
+            await hang_up.wait()
+            hang_up.clear()
+            await self.reload()
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again; return its problems, and then the old one stays in force."""
+        async with self._reloading:
+            systemd.notify_reloading()
+            try:
+                problems = await self._reload()
+            finally:
+                systemd.notify("READY=1")
+        for problem in problems:
+            self.journal.warned("reload_refused", text=problem)
+        if not problems:
+            self.journal.told("reloaded")
+        return problems
+
+    async def _reload(self) -> list[str]:
+        loaded = await asyncio.to_thread(load, self._path, self._environ)
+        report = await asyncio.to_thread(whole, loaded, self._environ)
+        if loaded.settings is None or report.problems:
+            return [str(problem) for problem in report.problems]
+        self.warn_of(report.warnings)
+        new = self._as_far_as_possible(loaded.settings)
+        try:
+            await self._listeners.apply(new, self._secrets)
+        except InboundError as error:
+            return [str(error)]
+        before, self._settings = self._settings, new
+        self._prepare_series()
+        logs.configure(new.log.format, new.log.level, new.log.addresses)
+        kept = {
+            name: upstream
+            for name, upstream in self._upstreams.items()
+            if name in new.upstream and new.upstream[name] == before.upstream[name]
+        }
+        left = [upstream for name, upstream in self._upstreams.items() if name not in kept]
+        made = {name: upstream_of(name, new, self._secrets) for name in new.upstream if name not in kept}
+        self._upstreams = {name: kept.get(name) or made[name] for name in new.upstream}
+        self._life.upstreams = self._upstreams
+        self._life.forget_expiries()
+        await self._dispatcher.apply(new, self._upstreams)
+        for upstream in left:
+            await upstream.aclose()
+        return []
+
+    def _as_far_as_possible(self, new: Settings) -> Settings:
+        """Return the new settings with what can't change before a restart as it is."""
+        old = self._settings
+        for key in _NEEDS_RESTART:
+            was, wanted = (_setting(settings, key) for settings in (old, new))
+            if was != wanted:
+                self.journal.warned("needs_restart", key=key, text=f"{wanted} comes into force at the next start")
+        return new.model_copy(
+            update={
+                "hostname": old.hostname,
+                "state_dir": old.state_dir,
+                "queue": new.queue.model_copy(update={"url": old.queue.url, "password": old.queue.password}),
+                "metrics": old.metrics,
+            }
+        )
+
+    async def _watch(self) -> None:
+        """Try at once what waits for a secret or certificate that has just been changed."""
+        watched = watched_files(self._settings)
+        watch, names = Watch(watched), self._sealed_names()
+        store = self._secrets.store.path
+        while True:
+            await asyncio.sleep(_WATCH_EVERY)
+            if watched_files(self._settings) != watched:
+                watched = watched_files(self._settings)
+                watch = Watch(watched)
+            changed = set(watch.changed())
+            if store in changed:
+                # Tokens are kept there too: only the operator's secrets are news.
+                before, names = names, self._sealed_names()
+                if names == before:
+                    changed.discard(store)
+            if not changed:
+                continue
+            self.journal.told("files_changed", files=sorted(path.name for path in changed))
+            self._life.forget_expiries()
+            for name in self._upstreams:
+                self._dispatcher.nudge(name)
+
+    def _sealed_names(self) -> object:
+        try:
+            return self._secrets.store.names()
+        except ConfigError:
+            return None
+
+
+def _setting(settings: Settings, key: str) -> object:
+    value: object = settings
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
