@@ -24,6 +24,7 @@ SectionType = TypeVar("SectionType", bound=Section)
 
 # Each round takes away the keys at fault; a default that follows from them may need a second.
 _ROUNDS: Final = 4
+_LONGEST_NAME: Final = 64
 
 
 @dataclass(slots=True)
@@ -109,10 +110,11 @@ class _Reading:
             return {}
         found: dict[str, Mapping[str, Any]] = {}
         for name, table in tables.items():
-            if isinstance(table, dict) and name.strip():
+            if isinstance(table, dict):
                 found[name] = table
-            elif isinstance(table, dict):
-                self.faults.append(Fault((group, name), f'the table has no name; write [{group}."NAME"]'))
+                wrong = _wrong_with_name(name, table)
+                if wrong is not None:
+                    self.faults.append(Fault((group, name), wrong))
             else:
                 example = DEFAULT_LISTENER if group == "listener" else "NAME"
                 cure = f'put it under [{group}."{example}"]'
@@ -175,6 +177,17 @@ class _Reading:
             fault = Fault((*path, *_place(each["loc"], table)), text)
             if fault not in self.faults:
                 self.faults.append(fault)
+
+
+def _wrong_with_name(name: str, table: Mapping[str, Any]) -> str | None:
+    """What is wrong with the name of a table; it is shown, logged, and by capture used as a folder's."""
+    if not name.strip():
+        return 'the table has no name; write it like [client."careright"]'
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
+        return f"the table's name has control characters, or more than {_LONGEST_NAME} of any; choose a plain one"
+    if table.get("type") == "capture" and ("/" in name or name in {".", ".."}):
+        return 'the name becomes a folder\'s; choose one without "/"'
+    return None
 
 
 def _text(error: Any, model: type[Section]) -> str:
