@@ -63,6 +63,11 @@ class SealedStore:
         """The encrypted file, which may not exist yet; it is replaced at every change."""
         return self._path
 
+    def verify(self) -> None:
+        """Reads the key and opens the store, as far as they are there."""
+        self._key.read()
+        self._read()
+
     def get(self, name: str) -> str | None:
         """The secret of this name; None where there is none."""
         entry = self._read().get(name)

@@ -71,13 +71,17 @@ class _Examination:
 
     def faults(self) -> Iterator[Fault]:
         """Whatever isn't there, or doesn't fit together."""
+        places = []
         for reference in references_in_draft(self._draft):
+            places.append(reference.place)
             text = self._wrong_with(reference.place)
             if isinstance(reference.place, SecretReference) and reference.place.aws and not installed():
                 self.doubts.append(Fault(reference.path, INSTALL))
             if text is not None:
                 self._absent.add(reference.path)
                 yield Fault(reference.path, text)
+        if not any(isinstance(each, SecretReference) and each.sealed for each in places):
+            yield from self._sealed_store()
         for path, certificate, private_key, passphrase in self._pairs():
             yield from self._pair(path, certificate, private_key, passphrase)
         for name, upstream in self._draft.upstreams.items():
@@ -87,6 +91,13 @@ class _Examination:
                 yield from self._client_certificate(path, upstream.client_certificate)
             if isinstance(upstream, Microsoft365Settings):
                 yield from self._pfx(path, upstream.pfx, upstream.passphrase)
+
+    def _sealed_store(self) -> Iterator[Fault]:
+        # Tokens are kept there too; where no key refers to it, nobody else would look before mail waits.
+        try:
+            self._secrets.store.verify()
+        except ConfigError as error:
+            yield Fault(("state_dir",), str(error))
 
     def _wrong_with(self, place: Path | SecretReference) -> str | None:
         try:

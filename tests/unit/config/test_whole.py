@@ -205,6 +205,12 @@ def test_a_sealed_store_that_cannot_be_opened(tmp_path: Path) -> None:
     assert "its key is missing; bring back" in said
 
 
+def test_a_seal_key_that_is_none_is_told_though_nothing_is_sealed_yet(tmp_path: Path) -> None:
+    [(line, key, said)] = lines(report(tmp_path, GOOD, {"RELAY_SEAL_KEY": "rubbish"}))
+    assert (line, key) == (1, "state_dir")
+    assert said.startswith("RELAY_SEAL_KEY: not a key; it is 32 octets in base64")
+
+
 def test_a_certificate_out_of_force_is_a_warning(authority: trustme.CA) -> None:
     chain = chain_in(key_and_chain(authority)[1])
     late = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
