@@ -21,11 +21,13 @@ class LineTooLong(Exception):  # noqa: N818
 class Connection(asyncio.Protocol):
     """Reads are pulled, writes are buffered; reading pauses while more than 256 KiB wait.
 
-    `opened` is called once, when the first transport is there; a TLS upgrade keeps the object.
+    `opened` is called once, when the first transport is there; a TLS upgrade keeps the object. `expects_tls`: nothing
+    is read before `start_tls`.
     """
 
-    def __init__(self, opened: Callable[[Connection], None]) -> None:
+    def __init__(self, opened: Callable[[Connection], None], *, expects_tls: bool = False) -> None:
         self._opened: Callable[[Connection], None] | None = opened
+        self.expects_tls = expects_tls
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._ended = False
@@ -42,6 +44,9 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         opened, self._opened = self._opened, None
         if opened is not None:
+            if self.expects_tls:
+                # The client's first octets are for TLS, not for us.
+                self._transport.pause_reading()
             opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -138,11 +143,13 @@ class Connection(asyncio.Protocol):
             upgraded = await loop.start_tls(
                 self._transport, self, context, server_side=True, ssl_handshake_timeout=timeout
             )
-        except (TimeoutError, OSError, ssl.SSLError) as error:
+        except BaseException as error:
             self.abort()
-            # The loop tells nobody of the end of a connection whose handshake failed.
+            # The loop tells nobody of the end of a connection whose handshake did not come to its end.
             self.connection_lost(None)
-            raise Hangup from error
+            if isinstance(error, OSError | TimeoutError):
+                raise Hangup from error
+            raise
         if upgraded is None:
             self.connection_lost(None)
             raise Hangup

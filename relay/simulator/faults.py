@@ -5,14 +5,26 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
-import itertools
+import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any, Literal
 
 Action = Literal["reply", "close", "silence", "slow", "garbled"]
+
+_ACTIONS = ("reply", "close", "silence", "slow", "garbled")
+_REPLY = re.compile(r"[2-5]\d\d[ -].*")
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("stage", "action", "reply", "keyword", "error", "description"), (str,)),
+    **dict.fromkeys(("provider", "recipient", "login"), (str, type(None))),
+    **dict.fromkeys(("limit", "status", "code"), (int,)),
+    "seconds": (int, float),
+    "stored": (bool,),
+    "headers": (dict,),
+}
 
 STAGES = ("greeting", "offer", "ehlo", "starttls", "auth_line", "auth", "mail", "rcpt", "data", "final")
 AUTHORITY_STAGES = ("openid", "devicecode", "token")
@@ -66,7 +78,6 @@ class ActiveFault:
     fault: Fault
     left: int | None
     skip: int
-    key: int
     taken: int = 0
 
 
@@ -85,7 +96,6 @@ class Faults:
 
     def __init__(self) -> None:
         self._active: list[ActiveFault] = []
-        self._keys = itertools.count(1)
 
     @property
     def active(self) -> tuple[ActiveFault, ...]:
@@ -100,15 +110,15 @@ class Faults:
         reply="450 4.2.1 busy", seconds=2.0, stored=False. `set("reply", stage=..., reply=...)` needs no entry.
         """
         wanted = Fault("reply", "mail") if name == "reply" else _named(name)
-        try:
-            fault = replace(wanted, **changes)
-        except TypeError as error:
-            raise UnknownFault(f"{name}: no such setting among {', '.join(changes)}") from error
-        if fault.stage not in STAGES + AUTHORITY_STAGES:
-            raise UnknownFault(f"{name}: no stage {fault.stage!r}; stages are {', '.join(STAGES + AUTHORITY_STAGES)}")
-        if fault.action == "reply" and not (fault.reply or fault.keyword or fault.status):
-            raise UnknownFault(f"{name}: needs a reply")
-        active = ActiveFault(fault, times, skip, next(self._keys))
+        for key, value in changes.items():
+            if not isinstance(value, _KINDS.get(key, ())):
+                raise UnknownFault(f"{name}: no such setting, or not of its kind: {key}")
+        if not isinstance(times, int | None) or not isinstance(skip, int):
+            raise UnknownFault(f"{name}: times and skip are whole numbers")
+        fault = replace(wanted, **changes)
+        if wrong := _wrong(fault):
+            raise UnknownFault(f"{name}: {wrong}")
+        active = ActiveFault(fault, times, skip)
         self._active.append(active)
         return active
 
@@ -152,3 +162,20 @@ def _named(name: str) -> Fault:
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
         raise UnknownFault(f"no failure {name!r}" + (f"; perhaps {', '.join(near)}" if near else ""))
     return fault
+
+
+def _wrong(fault: Fault) -> str | None:
+    stages = STAGES + AUTHORITY_STAGES
+    if fault.stage not in stages:
+        return f"no stage {fault.stage!r}; stages are {', '.join(stages)}"
+    if fault.action not in _ACTIONS:
+        return f"no action {fault.action!r}; actions are {', '.join(_ACTIONS)}"
+    if fault.action != "reply" or fault.keyword or fault.status:
+        return None
+    if not all(_REPLY.fullmatch(line) for line in fault.reply.split("\n")):
+        return "needs a reply such as '450 4.2.1 Try again later'"
+    try:
+        fault.reply.format_map(defaultdict(str))
+    except (ValueError, LookupError, AttributeError):
+        return "braces in a reply stand for a field; write them twice"
+    return None

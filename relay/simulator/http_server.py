@@ -65,13 +65,17 @@ class HttpServer:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._server: asyncio.Server | None = None
+        self._context: ssl.SSLContext | None = None
         self._tasks: dict[asyncio.Task[None], Connection] = {}
         self.port = 0
 
     async def open(self, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
         """Listen; raises OSError where the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self._opened), host, port, ssl=context)
+        self._context = context
+        expects_tls = context is not None
+        # The loop's own TLS would hide connections from us until their handshake is done.
+        self._server = await loop.create_server(lambda: Connection(self._opened, expects_tls=expects_tls), host, port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -97,6 +101,8 @@ class HttpServer:
     async def _converse(self, connection: Connection) -> None:
         protocol = h11.Connection(h11.SERVER)
         try:
+            if self._context is not None:
+                await connection.start_tls(self._context)
             while True:
                 request = await _request(protocol, connection)
                 await self._respond(protocol, connection, request)

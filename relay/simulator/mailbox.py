@@ -15,14 +15,18 @@ from typing import BinaryIO
 IN_MEMORY = 1024 * 1024
 """Octets up to which a message is kept in memory; above, in a file."""
 
+ALL_IN_MEMORY = 64 * 1024 * 1024
+"""Octets of all messages together from which on even small ones go into files."""
+
 
 class ContentSink:
-    """Takes content piece by piece: in memory up to 1 MiB, then in a file under `directory`."""
+    """Takes content piece by piece: in memory up to `in_memory` octets, then in a file under `directory`."""
 
     _numbers = itertools.count(1)
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, in_memory: int = IN_MEMORY) -> None:
         self._directory = directory
+        self._in_memory = in_memory
         self._pieces: list[bytes] = []
         self._file: BinaryIO | None = None
         self._path: Path | None = None
@@ -37,7 +41,7 @@ class ContentSink:
             self._file.write(piece)
             return
         self._pieces.append(piece)
-        if self.size > IN_MEMORY:
+        if self.size > self._in_memory:
             self._path = self._directory / f"message-{next(self._numbers)}"
             self._file = self._path.open("xb")
             self._file.write(b"".join(self._pieces))
@@ -148,15 +152,21 @@ class ReceivedMessages:
         self._keep_octets = keep_octets
         self._messages: deque[ReceivedMessage] = deque()
         self._octets = 0
+        self._octets_in_memory = 0
         self._waiters: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
         self.listeners: list[Callable[[ReceivedMessage], None]] = []
         self.total = 0
         self.recipients_total = 0
 
+    def sink(self, directory: Path) -> ContentSink:
+        """Return where the content of the next message goes: a file, once much is in memory already."""
+        return ContentSink(directory, IN_MEMORY if self._octets_in_memory < ALL_IN_MEMORY else 0)
+
     def add(self, message: ReceivedMessage) -> None:
         """Remember a message."""
         self._messages.append(message)
         self._octets += message.size
+        self._octets_in_memory += len(message.stored.octets)
         self.total += 1
         self.recipients_total += len(message.recipients)
         while self._messages and (len(self._messages) > self._keep_messages or self._octets > self._keep_octets):
@@ -191,5 +201,6 @@ class ReceivedMessages:
 
     def _forget(self, message: ReceivedMessage) -> None:
         self._octets -= message.size
+        self._octets_in_memory -= len(message.stored.octets)
         if message.stored.path is not None:
             message.stored.path.unlink(missing_ok=True)

@@ -41,8 +41,9 @@ class SmtpServer:
         self._servers.append(server)
         self.port = server.sockets[0].getsockname()[1]
         if implicit_port is not None:
+            # The loop's own TLS would hide connections from us until their handshake is done.
             server = await loop.create_server(
-                lambda: Connection(self._opened), self.host, implicit_port, ssl=self._premises.tls
+                lambda: Connection(self._opened, expects_tls=True), self.host, implicit_port
             )
             self._servers.append(server)
             self.implicit_port = server.sockets[0].getsockname()[1]
@@ -86,3 +87,5 @@ class SmtpServer:
             connection.abort()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._premises.violate(self.provider.name, f"the simulator failed: {type(error).__name__}: {error}")
+            said = {"message": "a simulated conversation failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(said)

@@ -98,7 +98,7 @@ class Transaction:
         if await dialogue.struck("data", self._addresses):
             self.reset()
             return
-        self._sink = ContentSink(dialogue.premises.directory)
+        self._sink = dialogue.premises.messages.sink(dialogue.premises.directory)
         await dialogue.say("data")
         await self._read_content()
         self._faults.end()
@@ -119,7 +119,7 @@ class Transaction:
         elif not self._recipients:
             refusal = "no_recipients"
         if refusal is None and self._sink is None:
-            self._sink = ContentSink(dialogue.premises.directory)
+            self._sink = dialogue.premises.messages.sink(dialogue.premises.directory)
         await self._read_octets(octets, keep=refusal is None)
         if refusal is not None:
             await dialogue.say(refusal)

@@ -1,14 +1,19 @@
 """Starting, ending, controls, and what is said about them."""
 
 import asyncio
+import contextlib
+import gc
 import json
 import socket
+import ssl
 import time
 import tomllib
 import urllib.request
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import pytest
 import uvloop
 
@@ -67,6 +72,71 @@ def test_it_works_on_uvloop() -> None:
             return len(await simulator.wait_for(1))
 
     assert uvloop.run(story()) == 1
+
+
+async def half_open(simulator: Simulator) -> None:
+    """Every way of being in the middle of something when it ends."""
+    ports = [
+        simulator.gmail.implicit_port,
+        simulator.ses.port,
+        int(simulator.authority_url.split(":")[2].split("/")[0]),
+    ]
+    silent = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
+    hello = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
+    for _, writer in hello:
+        writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    async with RawClient(simulator, simulator.microsoft365) as upgrading, RawClient(simulator, simulator.ses) as mid:
+        await upgrading.ask("EHLO relay")
+        assert (await upgrading.ask("STARTTLS")).startswith("220")
+        await mid.log_in(simulator)
+        await mid.ask("MAIL FROM:<a@clinic.test>")
+        await mid.ask("RCPT TO:<a@far.test>")
+        await mid.ask("DATA")
+        mid.send(message())
+        begun = time.monotonic()
+        await simulator.__aexit__(None, None, None)
+        assert time.monotonic() - begun < 2
+    for _, writer in silent + hello:
+        writer.transport.abort()
+    await asyncio.gather(*(writer.wait_closed() for _, writer in silent + hello), return_exceptions=True)
+    assert simulator.messages == []
+
+
+async def distrust(simulator: Simulator) -> None:
+    """Clients that don't know the authority, or speak no TLS where it is expected."""
+    for port, implicit in ((simulator.gmail.port, False), (simulator.gmail.implicit_port, True)):
+        client = aiosmtplib.SMTP(hostname="localhost", port=port, use_tls=implicit, start_tls=not implicit)
+        with pytest.raises((aiosmtplib.SMTPConnectError, ssl.SSLError)):
+            await client.connect()
+        client.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", simulator.gmail.implicit_port)
+    writer.write(b"EHLO relay\r\n")
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    writer.close()
+    await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+    async with asyncio.timeout(5), RawClient(simulator, simulator.gmail) as client_that_trusts:
+        await client_that_trusts.log_in(simulator)
+
+
+@pytest.mark.parametrize("story", [half_open, distrust])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_rude_clients_leave_nothing_behind(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], story: Callable[[Simulator], Awaitable[None]]
+) -> None:
+    troubles: list[dict[str, Any]] = []
+
+    async def run_story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, trouble: troubles.append(trouble))
+        async with Simulator() as simulator:
+            await story(simulator)
+        assert simulator.gmail.open_connections == 0
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run_story())
+    gc.collect()
+    assert troubles == []
 
 
 async def test_a_taken_port_is_an_os_error_and_leaves_nothing(simulator: Simulator) -> None:

@@ -92,6 +92,13 @@ def test_a_reply_of_ones_own() -> None:
         ("rejected", {"stage": "finale"}, "no stage 'finale'"),
         ("rejected", {"colour": "red"}, "no such setting"),
         ("reply", {}, "needs a reply"),
+        ("rejected", {"reply": "no code"}, "needs a reply"),
+        ("rejected", {"reply": "450 {"}, "braces"),
+        ("rejected", {"reply": "450 {0.x}"}, "braces"),
+        ("rejected", {"action": "explode"}, "no action"),
+        ("rejected", {"seconds": "long"}, "not of its kind: seconds"),
+        ("rejected", {"headers": 7}, "not of its kind: headers"),
+        ("rejected", {"times": "often"}, "whole numbers"),
     ],
 )
 def test_what_does_not_exist_is_said(name: str, changes: dict[str, Any], said: str) -> None:

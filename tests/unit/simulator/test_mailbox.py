@@ -63,6 +63,21 @@ def test_the_oldest_are_forgotten_beyond_the_bounds(tmp_path: Path) -> None:
     assert messages.total == 0
 
 
+def test_small_ones_go_into_files_when_much_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.simulator.mailbox.ALL_IN_MEMORY", 10)
+    messages = ReceivedMessages(10, 1000)
+    messages.sink(tmp_path).write(b"small")
+    messages.add(message(tmp_path, b"eleven octets"))
+    assert not list(tmp_path.iterdir())
+    sink = messages.sink(tmp_path)
+    sink.write(b"small")
+    assert len(list(tmp_path.iterdir())) == 1
+    sink.discard()
+    messages.clear()
+    messages.sink(tmp_path).write(b"small")
+    assert not list(tmp_path.iterdir())
+
+
 async def test_one_can_wait_for_messages(tmp_path: Path) -> None:
     messages = ReceivedMessages(10, 1000)
     waiting = asyncio.create_task(messages.wait_until(lambda: messages.total >= 2, 10))
