@@ -4,7 +4,7 @@ import smtplib
 import ssl
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.rig.peers import command, peer_environment
@@ -133,19 +133,14 @@ def python_smtplib(told: Submission) -> Submitted:
 
 
 def action_mailer(told: Submission) -> Submitted:
-    """Rails' ActionMailer; the content is the message file's, as a mailer with its own template would make it.
-
-    Its library (mail 2.7) doubles a line's only dot before Net::SMTP stuffs it, so that is what it sends.
-    """
-    ran = _run([command("ruby"), str(PROGRAMS / "action_mailer.rb")], told, environ=_settings(told))
-    return Submitted(ran.status, ran.output, ran.content.replace(b"\r\n.\r\n", b"\r\n..\r\n"))
+    """Rails' ActionMailer; the content is the message file's, as a mailer with its own template would make it."""
+    return _composed([command("ruby"), str(PROGRAMS / "action_mailer.rb")], told)
 
 
 def php_mailer(told: Submission) -> Submitted:
     """PHPMailer. It composes for itself, with the message file as the attachment, and ends with a blank line."""
-    sent = told.message.with_suffix(".php-sent")
-    ran = _run([command("php"), str(PROGRAMS / "php_mailer.php")], told, environ={**_settings(told), "SENT": str(sent)})
-    return Submitted(ran.status, ran.output, sent.read_bytes() + b"\r\n" if sent.exists() else b"")
+    submitted = _composed([command("php"), str(PROGRAMS / "php_mailer.php")], told)
+    return replace(submitted, content=submitted.content + b"\r\n")
 
 
 CLIENTS = (
@@ -171,6 +166,13 @@ def _settings(told: Submission) -> dict[str, str]:
         "MAIL_TO": ",".join(told.recipients),
         "MESSAGE": str(told.message),
     }
+
+
+def _composed(arguments: list[str], told: Submission) -> Submitted:
+    """Runs a program that tells in a file what it sent."""
+    sent = told.message.with_suffix(".sent")
+    ran = _run(arguments, told, environ={**_settings(told), "SENT": str(sent)})
+    return replace(ran, content=sent.read_bytes() if sent.exists() else b"")
 
 
 def _run(

@@ -1,5 +1,14 @@
 # Sends $MESSAGE through Rails' ActionMailer, configured as a Rails application's config/environments/production.rb does.
+# What Rails handed to Net::SMTP is written to $SENT: version 2.7 of its mail library doubles a line's only dot.
 require "action_mailer"
+require "net/smtp"
+
+Net::SMTP.prepend(Module.new do
+  def sendmail(content, *envelope)
+    File.binwrite(ENV["SENT"], content.to_s)
+    super
+  end
+end)
 
 settings = { address: ENV["SMTP_HOST"], port: ENV["SMTP_PORT"].to_i, domain: "client.clinic.test",
              open_timeout: 20, read_timeout: 30 }
