@@ -94,11 +94,6 @@ class Expiring(Protocol):
         ...
 
     @property
-    def kind(self) -> str:
-        """certificate, secret or token."""
-        ...
-
-    @property
     def expires_at(self) -> int:
         """When, in milliseconds."""
         ...
@@ -142,8 +137,7 @@ class Gauges:
         for name, expires_at in self._expiries.tokens().items():
             self._metrics.token_expires.labels(name).set((expires_at - now) / 1000)
         for expiry in await self._expiries.expiring():
-            if expiry.kind != "token":
-                self._metrics.secret_expires.labels(expiry.what).set((expiry.expires_at - now) / 1000)
+            self._metrics.secret_expires.labels(expiry.what).set((expiry.expires_at - now) / 1000)
         self._set_queue(await self._inspection.counts(), now)
 
     def _set_queue(self, counts: QueueCounts, now: int) -> None:

@@ -111,7 +111,7 @@ level = "warning"
 def guide(place: Place) -> str:
     """Return what to type into an application, and lines to paste."""
     relay = _command()
-    authority = place.state_dir / "ca.pem"
+    authority = place.state_dir / "tls" / "authority.pem"
     port = place.starttls
     return f"""
 Relay is running, and sends through a simulated Microsoft 365 (XOAUTH2, tokens by msal). Nothing leaves this machine.

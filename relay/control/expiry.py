@@ -16,7 +16,7 @@ from relay.inbound.tls import expires_at
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """Something that stops working at `expires_at`; `kind` is certificate, secret or token."""
+    """Something that stops working at `expires_at`; `kind` is certificate or secret."""
 
     what: str
     kind: str

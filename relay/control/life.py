@@ -62,16 +62,16 @@ class RunningLife:
         return {name: expires_at for name, expires_at in found.items() if expires_at is not None}
 
     async def expiring(self) -> Sequence[Expiry]:
-        """Return what has a date on which it expires, the soonest first."""
+        """Return what has a date on which it expires, the soonest first; tokens don't count, they are renewed."""
         now = time.monotonic()
         if now - self._looked_at >= _LOOK_AGAIN:
             self._looked_at = now
             self._expiries = await asyncio.to_thread(expiries, self._settings(), self._secrets)
-        known = [Expiry(f"upstream.{name}", "token", at) for name, at in self.tokens().items()]
+        known = list(self._expiries)
         leaf_expires_at = self._listeners.certificate_expires_at
         if leaf_expires_at is not None:
             known.append(Expiry("tls", "certificate", leaf_expires_at))
-        return sorted([*self._expiries, *known], key=lambda expiry: expiry.expires_at)
+        return sorted(known, key=lambda expiry: expiry.expires_at)
 
     def forget_expiries(self) -> None:
         """Look again at the next occasion: files or settings have changed."""
