@@ -25,7 +25,7 @@ class ContentReader:
     `overlong`: the section is above `HEADER_LIMIT`, nothing more is kept.
     """
 
-    __slots__ = ("_held", "_raw", "header", "overlong", "separated")
+    __slots__ = ("_held", "_open", "_raw", "header", "overlong", "separated")
 
     def __init__(self) -> None:
         self.header: bytes | None = None
@@ -33,6 +33,7 @@ class ContentReader:
         self.overlong = False
         self._raw = b""
         self._held = False
+        self._open = False
 
     def feed(self, octets: bytes) -> bytes:
         """Return what became certain of the body."""
@@ -50,11 +51,11 @@ class ContentReader:
             return b""
         if self.header is None:
             rest = self._raw
-            if rest and not rest.endswith((b"\n", b"\r")):
+            if rest and not rest.endswith(b"\n"):
                 rest += b"\r\n"
             return self._split(rest, b"", separated=False)
-        if self._held:
-            self._held = False
+        if self._held or self._open:
+            self._held = self._open = False
             return b"\r\n"
         return b""
 
@@ -98,6 +99,8 @@ class ContentReader:
         if octets.endswith(b"\r"):
             octets = octets[:-1]
             self._held = True
+        if octets:
+            self._open = not octets.endswith(b"\n")
         return body_lines(octets)
 
 
