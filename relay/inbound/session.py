@@ -23,6 +23,7 @@ COMMAND_LIMIT: Final = 4096
 
 _MOST_UNRECOGNIZED: Final = 10
 _BEFORE_TLS: Final = frozenset({b"NOOP", b"EHLO", b"HELO", b"RSET", b"HELP", b"STARTTLS", b"QUIT"})
+_FORGETTING: Final = frozenset({b"EHLO", b"HELO", b"RSET", b"STARTTLS"})
 _HTTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS"})
 _LARGEST_CHUNK: Final = 1 << 40
 
@@ -64,6 +65,8 @@ class Session:
         self.spoken = True
         if self._settings.require_tls and self._wire.tls is None and verb not in _BEFORE_TLS:
             return self._refused("tls", replies.ENCRYPTION_REQUIRED if verb == b"AUTH" else replies.TLS_FIRST)
+        if self.receiving and verb in _FORGETTING:
+            await self.close()
         reply = command(self, argument.strip())
         if not isinstance(reply, Reply):
             reply = await reply
@@ -295,16 +298,10 @@ class Session:
 
     # ---- the rest
 
-    def _rset(self, argument: bytes) -> Reply | Awaitable[Reply]:
+    def _rset(self, argument: bytes) -> Reply:
         if argument:
             return replies.NO_ARGUMENT_ALLOWED
-        if self._transaction is not None and self._transaction.reception is not None:
-            return self._forget()
         self._transaction = None
-        return replies.OK
-
-    async def _forget(self) -> Reply:
-        await self.close()
         return replies.OK
 
     def _noop(self, _argument: bytes) -> Reply:

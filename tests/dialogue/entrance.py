@@ -69,7 +69,9 @@ def merged(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str
     for key, value in above.items():
         lower = below.get(key)
         replaced = key in {"client", "listener", "upstream"}
-        result[key] = merged(lower, value) if isinstance(lower, dict) and isinstance(value, dict) and not replaced else value
+        result[key] = (
+            merged(lower, value) if isinstance(lower, dict) and isinstance(value, dict) and not replaced else value
+        )
     return result
 
 
