@@ -107,7 +107,8 @@ class Transaction:
             # RFC 5321 §3.8: it closes the connection now, and nothing more will be said.
             first = self._mail if self._mail is not None and self._mail_refused else said
             raise ConversationEnded(Phase.MAIL if self._mail_refused else self.phase, first)
-        if (said.code // 100 == 3) is not (index == last and said.positive):
+        expected = said.code == 354 if index == last else said.code // 100 == 2
+        if said.positive and not expected:
             raise self._end(Cause.GARBLED)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from relay.address import Mailbox, parse_mailbox
 from relay.envelope import Envelope, Recipient, WholeContent
@@ -14,7 +14,6 @@ from relay.upstream.connection import Route
 from relay.upstream.credentials import Credential
 from relay.upstream.smarthost import Smarthost
 from relay.upstream.trust import Trust
-from tests.rig.scripted import ScriptedServer
 
 MESSAGE = WholeContent(b"From: a@clinic.test\r\nSubject: x\r\n\r\nHello\r\n.dot\r\n..\r\n.\r\nend\r\n")
 
@@ -62,19 +61,29 @@ class Credentials:
         return self.given[min(len(self.asked), len(self.given)) - 1]
 
 
+class Listening(Protocol):
+    """A server to send to."""
+
+    port: int
+    security: str
+
+
 @asynccontextmanager
 async def smarthost(
-    server: ScriptedServer,
+    server: Listening,
     *given: Credential,
     ca_file: Path | None = None,
     verify: str = "peer",
     timeout: float = 5.0,
     host: str = "127.0.0.1",
     source: Credentials | None = None,
+    security: str | None = None,
+    client_certificate: Path | None = None,
     **options: Any,
 ) -> AsyncIterator[Smarthost]:
-    route = Route(host, server.port, server.security, "relay.clinic.test", timeout)
-    made = Smarthost("isp", route, Trust(verify, ca_file), source or Credentials(given or (None,)), **options)
+    route = Route(host, server.port, security or server.security, "relay.clinic.test", timeout)
+    trust = Trust(verify, ca_file, client_certificate)
+    made = Smarthost("isp", route, trust, source or Credentials(given or (None,)), **options)
     try:
         yield made
     finally:
