@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 from relay.address import Mailbox
 from relay.spool.records import SpooledMessage
-from relay.transfer.advice import advice_for
+from relay.transfer.advice import Advice, advice_for
 from relay.transfer.dsn import Finding, Notice, NoticeKind
 from relay.transfer.xtext import unitext_decoded, xtext_decoded
 
@@ -25,7 +25,6 @@ _OPENINGS = {
     NoticeKind.DELAYED: "Your message could not be sent to the recipients below yet. It is kept, and tried again.",
     NoticeKind.RELAYED: "Your message was handed on to the next mail server for the recipients below.",
 }
-_FALLBACKS = {NoticeKind.FAILED: "permanent", NoticeKind.DELAYED: "delayed", NoticeKind.RELAYED: "relayed"}
 _WIDTH = 76
 """Characters a line, so that no line reaches RFC 5322 §2.1.1's limit, in whatever letters."""
 
@@ -93,7 +92,7 @@ def _header(notice: Notice, stamp: Stamp, boundary: str) -> bytes:
 def _for_people(notice: Notice, message: SpooledMessage, stamp: Stamp, *, whole: bool) -> bytes:
     lines = [f"This is the mail relay {stamp.hostname}.", "", *_wrapped(_OPENINGS[notice.kind]), ""]
     for finding in notice.findings:
-        advice = advice_for(finding.advice, _status_key(finding), _FALLBACKS[notice.kind])
+        advice = _advice(notice.kind, finding)
         lines.append(f"<{finding.row.recipient.forward_path}>")
         said = finding.said or finding.reply
         by = f"{said.said_by} said" if said.said_by != "relay" else "What happened"
@@ -168,8 +167,10 @@ def _original(original: Original, *, international: bool) -> bytes:
     return kind + _quoted_printable(octets)
 
 
-def _status_key(finding: Finding) -> str:
-    return "transient" if finding.reply.enhanced.severity == 4 else ""
+def _advice(kind: NoticeKind, finding: Finding) -> Advice:
+    if kind is not NoticeKind.FAILED:
+        return advice_for(kind)
+    return advice_for(finding.advice, "transient" if finding.reply.enhanced.severity == 4 else "permanent")
 
 
 def _folded(field: str) -> str:

@@ -39,7 +39,7 @@ def settlement_for(row: SpooledRecipient, outcome: Outcome, terms: Terms) -> Set
 def expired(last: Reply | None) -> Reply:
     """Return what is said of a recipient that was tried until its time was over, RFC 3463 X.4.7."""
     words = f"; the last answer was: {last}" if last else ""
-    return reply(451, "4.4.7", f"Delivery time expired{words}", last.said_by if last else "relay")
+    return reply(451, "4.4.7", f"Delivery time expired{words}")
 
 
 def _deferred(row: SpooledRecipient, outcome: Deferred, terms: Terms) -> Settlement:

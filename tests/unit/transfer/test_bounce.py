@@ -1,0 +1,232 @@
+"""Notices, parsed back with the email package."""
+
+from __future__ import annotations
+
+from email import policy
+from email.message import EmailMessage, Message
+from email.parser import BytesParser, HeaderParser
+
+import pytest
+
+from relay.envelope import DsnReturn
+from relay.reply import Reply
+from relay.spool.records import SpooledMessage
+from relay.transfer.advice import advice_for, known_advice
+from relay.transfer.bounce import Original, Report, Stamp, bounce_for
+from relay.transfer.classification import rows
+from relay.transfer.dsn import Finding, Notice, NoticeKind
+from relay.transfer.settlement import expired
+from relay.upstream.contract import Cause
+from tests.unit.transfer.made import ACCEPTED_AT, HOUR, mailbox, message, row, said
+
+HEADER = b"From: App <app@clinic.test>\r\nSubject: Results\r\n"
+STAMP = Stamp("0002", ACCEPTED_AT + HOUR, "relay.clinic.test", mailbox("MAILER-DAEMON@relay.clinic.test"))
+NO = said("550 5.1.1 The email account that you tried to reach does not exist")
+
+
+def _bounce(
+    *findings: Finding,
+    kind: NoticeKind = NoticeKind.FAILED,
+    about: SpooledMessage | None = None,
+    original: Original = Original(HEADER),  # noqa: B008 - frozen
+    to: tuple[str, ...] = ("app@clinic.test",),
+) -> Report:
+    found = findings or (Finding(row(), NO, NO, "no_such_mailbox"),)
+    notice = Notice(kind, tuple(map(mailbox, to)), found)
+    return bounce_for(notice, about or message(), original, STAMP)
+
+
+def _parsed(report: Report) -> EmailMessage:
+    found = BytesParser(policy=policy.SMTP).parsebytes(report.octets)
+    assert isinstance(found, EmailMessage)
+    assert found.defects == []
+    return found
+
+
+def _parts(report: Report) -> list[EmailMessage]:
+    parts = [part for part in _parsed(report).iter_parts() if isinstance(part, EmailMessage)]
+    assert len(parts) == 3
+    return parts
+
+
+def _groups(report: Report) -> list[Message]:
+    """The groups of fields of the second part: the message's, then each recipient's."""
+    part = _parts(report)[1]
+    if part.get_content_type() == "message/delivery-status":
+        payload = part.get_payload()
+        assert isinstance(payload, list)
+        return [group for group in payload if isinstance(group, Message) and group.keys()]
+    raw = report.octets.split(b"message/global-delivery-status", 1)[1].split(b"\r\n\r\n", 1)[1].split(b"\r\n--=_", 1)[0]
+    return [HeaderParser(policy=policy.default).parsestr(group) for group in raw.decode().split("\r\n\r\n")]
+
+
+def _text(report: Report) -> str:
+    return " ".join(str(_parts(report)[0].get_content()).split())
+
+
+def test_its_header() -> None:
+    report = _bounce(to=("app@clinic.test", "reception@clinic.test"))
+    found = _parsed(report)
+    assert found.get_content_type() == "multipart/report"
+    assert found.get_param("report-type") == "delivery-status"
+    assert found["Auto-Submitted"] == "auto-replied"
+    assert found["From"].addresses[0].addr_spec == "MAILER-DAEMON@relay.clinic.test"
+    assert [one.addr_spec for one in found["To"].addresses] == ["app@clinic.test", "reception@clinic.test"]
+    assert found["Message-ID"] == "<0002@relay.clinic.test>"
+    assert found["Date"].datetime.timestamp() * 1000 == STAMP.at
+    assert (report.eight_bit, report.smtputf8) == (False, False)
+    assert b"\n" not in report.octets.replace(b"\r\n", b"")
+
+
+def test_the_fields_for_programs() -> None:
+    about = message(envelope_id="QQ+2B314")
+    found = row(original="rfc822;A+2BB@far.test")
+    of_message, of_recipient = _groups(_bounce(Finding(found, NO, NO), about=about))
+    assert dict(of_message.items()) == {
+        "Original-Envelope-Id": "QQ+314",
+        "Reporting-MTA": "dns; relay.clinic.test",
+        "Arrival-Date": "Tue, 14 Nov 2023 22:13:20 +0000",
+    }
+    assert dict(of_recipient.items()) == {
+        "Original-Recipient": "rfc822;A+B@far.test",
+        "Final-Recipient": "rfc822;a@far.test",
+        "Action": "failed",
+        "Status": "5.1.1",
+        "Remote-MTA": "dns; mx.provider.test",
+        "Diagnostic-Code": "smtp; 550 5.1.1 The email account that you tried to reach does not exist",
+        "Last-Attempt-Date": "Tue, 14 Nov 2023 23:13:20 +0000",
+    }
+
+
+def test_each_recipient_has_its_group() -> None:
+    findings = [Finding(row(f"{at}@far.test", at), NO, NO) for at in range(3)]
+    groups = _groups(_bounce(*findings))
+    assert [group["Final-Recipient"] for group in groups[1:]] == [f"rfc822;{at}@far.test" for at in range(3)]
+
+
+def test_the_words_for_people_quote_explain_and_advise() -> None:
+    text = _text(_bounce())
+    assert "<a@far.test>" in text
+    assert "mx.provider.test said: 550 5.1.1 The email account that you tried to reach does not exist" in text
+    assert advice_for("no_such_mailbox").means in text
+    assert advice_for("no_such_mailbox").do in text
+    assert "under the ID 0001" in text
+
+
+def test_time_that_is_over_quotes_the_last_reply() -> None:
+    last = said("451 4.3.0 Try again later")
+    report = _bounce(Finding(row(), expired(last), last, "transient"))
+    group = _groups(report)[1]
+    assert group["Status"] == "4.4.7"
+    assert group["Action"] == "failed"
+    assert group["Diagnostic-Code"] == "smtp; 451 4.3.0 Try again later"
+    assert group["Remote-MTA"] == "dns; mx.provider.test"
+    assert "Delivery time expired" in _text(report)
+    assert "mx.provider.test said: 451 4.3.0 Try again later" in _text(report)
+
+
+def test_words_of_ours_are_not_passed_off_as_a_servers() -> None:
+    ours = Reply(451, None, "mx refused the connection")
+    group = _groups(_bounce(Finding(row(), expired(ours), ours, "connection_refused")))[1]
+    assert group["Diagnostic-Code"] == "x-relay; 451 mx refused the connection"
+    assert group["Remote-MTA"] is None
+
+
+def test_a_reply_without_enhanced_status_still_gives_one() -> None:
+    refused = said("554 Transaction failed")
+    assert _groups(_bounce(Finding(row(), refused, refused)))[1]["Status"] == "5.0.0"
+
+
+def test_only_the_header_is_returned() -> None:
+    part = _parts(_bounce())[2]
+    assert part.get_content_type() == "text/rfc822-headers"
+    assert str(part.get_content()).replace("\r\n", "\n") == HEADER.decode().replace("\r\n", "\n")
+
+
+def test_all_is_returned_where_it_was_asked_for() -> None:
+    whole = Original(HEADER + b"\r\nThe body\r\n", whole=True)
+    report = _bounce(original=whole, about=message(dsn_return=DsnReturn.FULL))
+    part = _parts(report)[2]
+    assert part.get_content_type() == "message/rfc822"
+    assert str(part.get_content()["Subject"]) == "Results"
+    assert whole.octets in report.octets
+    assert "It follows below." in _text(report)
+
+
+def test_eight_bit_content_is_returned_as_it_was() -> None:
+    whole = Original(HEADER + b"\r\nK\xe4se\r\n", whole=True)
+    report = _bounce(original=whole)
+    assert report.eight_bit
+    assert whole.octets in report.octets
+
+
+def test_raw_eight_bit_headers_are_encoded() -> None:
+    header = Original("Subject: Käse\r\n".encode())
+    report = _bounce(original=header)
+    assert not report.eight_bit
+    assert "Käse" in str(_parts(report)[2].get_content())
+
+
+def test_a_delay() -> None:
+    later = said("451 4.3.0 Later")
+    report = _bounce(Finding(row(give_up_at=ACCEPTED_AT + 120 * HOUR), later, later), kind=NoticeKind.DELAYED)
+    group = _groups(report)[1]
+    assert (group["Action"], group["Status"]) == ("delayed", "4.3.0")
+    assert group["Will-Retry-Until"] == "Sun, 19 Nov 2023 22:13:20 +0000"
+    assert advice_for("delayed").means in _text(report)
+
+
+def test_a_success() -> None:
+    taken = said("250 2.0.0 Ok: queued")
+    report = _bounce(Finding(row(), taken, taken), kind=NoticeKind.RELAYED)
+    group = _groups(report)[1]
+    assert (group["Action"], group["Status"]) == ("relayed", "2.0.0")
+    assert advice_for("relayed").means in _text(report)
+
+
+def test_international_addresses() -> None:
+    about = message(smtputf8=True)
+    found = row("jürgen@käse.test", original=r"utf-8;j\x{FC}rgen@k\x{E4}se.test")
+    report = _bounce(Finding(found, NO, NO), about=about, original=Original("Subject: Käse\r\n".encode()))
+    kinds = [part.get_content_type() for part in _parts(report)]
+    assert kinds == ["text/plain", "message/global-delivery-status", "message/global-headers"]
+    group = _groups(report)[1]
+    assert group["Final-Recipient"] == "utf-8;jürgen@käse.test"
+    assert group["Original-Recipient"] == "utf-8;jürgen@käse.test"
+    assert "<jürgen@käse.test>" in _text(report)
+    assert (report.eight_bit, report.smtputf8) == (True, False)
+    assert _bounce(to=("jürgen@käse.test",)).smtputf8
+
+
+@pytest.mark.parametrize("evil", ["x\r\nBcc: b@evil.test", "x\nBcc: b@evil.test", "x+0D+0ABcc: b@evil.test"])
+def test_nothing_that_others_said_begins_a_field(evil: str) -> None:
+    refused = Reply(550, None, evil, said_by="mx\r\nBcc: b@evil.test")
+    found = row(original=f"rfc822;{evil}")
+    report = _bounce(Finding(found, refused, refused), about=message(envelope_id=evil))
+    assert b"\nBcc:" not in report.octets
+    assert len(_groups(report)) == 2
+
+
+def test_a_long_reply_is_folded() -> None:
+    refused = said("550 5.7.1 " + "word " * 500 + "x" * 2000)
+    report = _bounce(Finding(row(), refused, refused))
+    assert max(len(line) for line in report.octets.split(b"\r\n")) <= 100
+    assert str(_groups(report)[1]["Diagnostic-Code"]).count("word") == 500
+
+
+def test_the_boundary_never_occurs_in_what_is_returned() -> None:
+    tricky = Original(HEADER + b"\r\n--=_report-0002\r\n--=_report-0002--\r\n", whole=True)
+    parts = _parts(_bounce(original=tricky))
+    assert parts[2].get_content_type() == "message/rfc822"
+
+
+def test_advice_belongs_to_rows_causes_or_kinds() -> None:
+    keys = {row.key for row in rows()} | set(Cause) | {"delayed", "relayed"}
+    assert set(known_advice()) <= keys
+    assert all(advice.means.endswith(".") and advice.do.endswith(".") for advice in known_advice().values())
+
+
+def test_permanent_rows_of_the_table_have_advice() -> None:
+    for found in rows():
+        if found.result == "permanent":
+            assert found.key in known_advice(), found.key

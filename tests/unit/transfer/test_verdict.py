@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+
+from relay.reply import reply
+from relay.spool.records import HoldReason
+from relay.transfer.outcome import Deferred, Failed, Hold, Relayed, Scope, Uncertain
+from relay.transfer.verdict import account_hold, complains_of_connections, outcome_of_probe, outcomes_of, unreachable
+from relay.upstream.contract import Cause, Conversation, Phase
+from tests.unit.transfer.made import claim, message, row, said
+
+OK, RCPT_OK = said("250 2.0.0 Ok"), said("250 2.1.5 Ok")
+BUSY, UNKNOWN, LATER = said("450 4.2.1 Busy"), said("550 5.1.1 Unknown"), said("451 4.3.0 Later")
+OURS = reply(451, "4.4.2", "closed the connection")
+THREE = claim(row("a@far.test", 0), row("b@far.test", 1), row("c@far.test", 2))
+
+
+def test_each_recipient_has_its_own_end() -> None:
+    conversation = Conversation(Phase.DONE, (RCPT_OK, BUSY, UNKNOWN), OK)
+    assert outcomes_of(conversation, THREE, "smtp") == (
+        Relayed(OK),
+        Deferred(BUSY, "transient"),
+        Failed(UNKNOWN, "no_such_mailbox"),
+    )
+
+
+def test_refused_at_the_end_those_accepted_share_the_final_reply() -> None:
+    conversation = Conversation(Phase.DONE, (RCPT_OK, BUSY, RCPT_OK), said("554 5.7.1 Refused"))
+    first, second, third = outcomes_of(conversation, THREE, "smtp")
+    assert isinstance(first, Failed)
+    assert isinstance(second, Deferred)
+    assert first == third
+
+
+def test_without_a_final_reply_accepted_recipients_are_deferred_and_refused_ones_are_not() -> None:
+    conversation = Conversation(Phase.DATA, (RCPT_OK, UNKNOWN, RCPT_OK), LATER)
+    assert [type(one) for one in outcomes_of(conversation, THREE, "smtp")] == [Deferred, Failed, Deferred]
+
+
+def test_no_answer_after_the_final_dot_leaves_only_the_accepted_uncertain() -> None:
+    conversation = Conversation(Phase.FINAL_DOT, (RCPT_OK, UNKNOWN, BUSY), None, Cause.DISCONNECTED)
+    assert [type(one) for one in outcomes_of(conversation, THREE, "smtp")] == [Uncertain, Failed, Deferred]
+
+
+def test_a_connection_lost_between_two_recipients() -> None:
+    conversation = Conversation(Phase.RCPT, (RCPT_OK, UNKNOWN, None), OURS, Cause.DISCONNECTED)
+    assert [type(one) for one in outcomes_of(conversation, THREE, "smtp")] == [Deferred, Failed, Deferred]
+
+
+def test_a_recipient_never_offered_was_never_taken() -> None:
+    conversation = Conversation(Phase.DONE, (RCPT_OK, None, RCPT_OK), OK)
+    assert [type(one) for one in outcomes_of(conversation, THREE, "smtp")] == [Relayed, Deferred, Relayed]
+
+
+@pytest.mark.parametrize("phase", [Phase.GREETING, Phase.EHLO, Phase.STARTTLS])
+def test_a_permanent_reply_before_auth_is_nobodys_fault(phase: Phase) -> None:
+    conversation = Conversation(phase, (None, None, None), said("554 5.3.2 Go away"))
+    assert {type(one) for one in outcomes_of(conversation, THREE, "smtp")} == {Deferred}
+    assert unreachable(conversation)
+
+
+def test_ses_names_the_recipient_that_is_not_verified() -> None:
+    refused = said("554 Message rejected: Email address is not verified. These failed in region EU-WEST-1: B@far.test.")
+    conversation = Conversation(Phase.DONE, (RCPT_OK,) * 3, refused)
+    assert [type(one) for one in outcomes_of(conversation, THREE, "ses")] == [Deferred, Failed, Deferred]
+
+
+def test_ses_names_the_sender_that_is_not_verified() -> None:
+    refused = said("554 Message rejected: Email address is not verified: Lab <LAB@clinic.test>, a@far.test")
+    offered = claim(row("a@far.test"), of=message("bounces@clinic.test", header_from="lab@clinic.test"))
+    (outcome,) = outcomes_of(Conversation(Phase.DONE, (RCPT_OK,), refused), offered, "ses")
+    assert outcome == Hold(refused, HoldReason.SEND_AS, Scope.SENDER)
+    assert account_hold((outcome,)) is None
+
+
+def test_an_account_at_fault() -> None:
+    refused = said("535 5.7.3 Authentication unsuccessful")
+    outcomes = outcomes_of(Conversation(Phase.AUTH, (None, None, None), refused), THREE, "microsoft365")
+    assert account_hold(outcomes) == Hold(refused, HoldReason.AUTH)
+
+
+@pytest.mark.parametrize(
+    ("phase", "cause", "is_unreachable"),
+    [
+        (Phase.CONNECT, Cause.CONNECTION_REFUSED, True),
+        (Phase.TOKEN, Cause.TOKEN_UNAVAILABLE, True),
+        (Phase.AUTH, None, True),
+        (Phase.MAIL, Cause.DISCONNECTED, False),
+        (Phase.EHLO, Cause.SMTPUTF8_MISSING, False),
+        (Phase.FINAL_DOT, Cause.DISCONNECTED, False),
+    ],
+)
+def test_unreachable(phase: Phase, cause: Cause | None, is_unreachable: bool) -> None:
+    assert unreachable(Conversation(phase, (None,), OURS, cause)) is is_unreachable
+
+
+def test_complaints_of_connections() -> None:
+    conversation = Conversation(Phase.DONE, (RCPT_OK,) * 3, said("432 4.3.2 Concurrent connections limit exceeded"))
+    assert complains_of_connections(outcomes_of(conversation, THREE, "microsoft365"))
+    assert not complains_of_connections(outcomes_of(Conversation(Phase.DONE, (RCPT_OK,) * 3, LATER), THREE, "smtp"))
+
+
+def test_probes() -> None:
+    assert isinstance(outcome_of_probe(Conversation(Phase.DONE, (), None), "smtp"), Relayed)
+    refused = outcome_of_probe(Conversation(Phase.AUTH, (), said("535 5.7.8 No")), "smtp")
+    assert isinstance(refused, Hold)
+    lost = outcome_of_probe(Conversation(Phase.CONNECT, (), OURS, Cause.TIMEOUT), "smtp")
+    assert isinstance(lost, Deferred)
