@@ -128,7 +128,8 @@ async def test_data_answered_otherwise_is_no_permission(data: str) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal got
         await until_data(reader, writer, "PIPELINING", final=data)
-        got = await reader.read()
+        while piece := await reader.read(1000):
+            got += piece
 
     async with raw_server(talk) as server, smarthost(server) as upstream:
         said = await upstream.send(envelope(), MESSAGE, Cleared())
