@@ -59,11 +59,11 @@ class Claiming:
         return [self._claim(transaction, one) for one in wanted]
 
     def _claim(self, transaction: Transaction, wanted: Wanted) -> Taken:
-        groups: dict[str, list[tuple[Any, ...]]] = {}
+        due = _Due(wanted)
         for priority in Priority:
-            if len(groups) < wanted.messages:
-                _collect_due(transaction, wanted, priority.value, groups)
-        claims = [self._leased(transaction, wanted.upstream, rows) for rows in groups.values()]
+            if len(due.groups) < wanted.messages:
+                due.read(transaction, priority.value)
+        claims = [self._leased(transaction, wanted.upstream, rows) for rows in due.groups]
         if claims:
             cursor, statements = transaction.cursor, transaction.statements
             taken = [
@@ -92,28 +92,42 @@ class Claiming:
         return Claim(message, upstream, taken, lease, content)
 
 
-def _collect_due(
-    transaction: Transaction, wanted: Wanted, priority: int, groups: dict[str, list[tuple[Any, ...]]]
-) -> None:
-    """Add due rows of one priority by message, until there are messages enough."""
-    limit = wanted.messages + wanted.recipients
-    cursor = transaction.cursor
-    cursor.begin_rows(transaction.statements.due, (wanted.upstream, priority, transaction.now, limit))
-    read, last = 0, ""
-    while rows := cursor.more_rows(wanted.messages):
-        for row in rows:
-            read += 1
-            last = row[0]
-            group = groups.get(last)
-            if group is None:
-                if len(groups) == wanted.messages:
-                    return
-                groups[last] = [row]
-            elif len(group) < wanted.recipients:
-                group.append(row)
-    if read == limit and len(groups) > 1 and len(groups[last]) < wanted.recipients:
-        # The limit may have cut through this message: it is taken whole next time.
-        del groups[last]
+class _Due:
+    """Due rows in groups of one message each, as they are going to be claimed."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._unfilled: dict[str, list[tuple[Any, ...]]] = {}
+        self.groups: list[list[tuple[Any, ...]]] = []
+
+    def read(self, transaction: Transaction, priority: int) -> None:
+        """Add rows of one priority, until there are groups enough."""
+        wanted, cursor = self._wanted, transaction.cursor
+        limit = wanted.messages * wanted.recipients
+        if transaction.postgresql:
+            # It reads and locks all of them, while SQLite stops with us.
+            limit = min(limit, 4 * wanted.messages + wanted.recipients)
+        cursor.begin_rows(transaction.statements.due, (wanted.upstream, priority, transaction.now, limit))
+        read = 0
+        while rows := cursor.more_rows(wanted.messages):
+            read += len(rows)
+            if not all(map(self._add, rows)):
+                return
+        last = self.groups[-1] if self.groups else []
+        if read == limit and len(self.groups) > 1 and len(last) < wanted.recipients:
+            # The limit may have cut through this message: it is taken whole next time.
+            self.groups.pop()
+
+    def _add(self, row: tuple[Any, ...]) -> bool:
+        """Return False when the row does not fit any more."""
+        group = self._unfilled.get(row[0])
+        if group is None or len(group) == self._wanted.recipients:
+            if len(self.groups) == self._wanted.messages:
+                return False
+            group = self._unfilled[row[0]] = []
+            self.groups.append(group)
+        group.append(row)
+        return True
 
 
 def next_due_at(transaction: Transaction, upstream: str) -> int | None:

@@ -91,6 +91,11 @@ class StoredDraft:
         return [(self.key, self._number, rest)] if rest or not self._number else []
 
     @property
+    def waiting(self) -> int:
+        """Chunks in memory that are not yet known to be written."""
+        return len(self._writing)
+
+    @property
     def begun(self) -> bool:
         """True once something of it may be in the database."""
         return self._number > 0

@@ -33,11 +33,10 @@ def sum_up(transaction: Transaction) -> None:
     """Make sums of the minutes older than an hour, each at its last use, and forget what no quota counts."""
     u = uses.c
     transaction.execute(delete(uses).where(u.at < transaction.now - _KEPT))
-    minute = u.at / _MINUTE if transaction.postgresql else u.at.op("/")(_MINUTE)
     sums = transaction.execute(
         select(u.upstream, func.min(u.at), func.max(u.at), func.sum(u.messages), func.sum(u.recipients))
         .where(u.at < (transaction.now - _FINE) // _MINUTE * _MINUTE)
-        .group_by(u.upstream, minute)
+        .group_by(u.upstream, u.at // _MINUTE)
         .having(func.count() > 1)
     ).all()
     for upstream, first, last, _, _ in sums:

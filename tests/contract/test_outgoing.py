@@ -1,0 +1,451 @@
+import asyncio
+
+import pytest
+
+from relay.spool.contract import SpoolError
+from relay.spool.records import Claim, Gate, HoldReason, Lease, Priority, RecipientState, Selection, Settlement, Use
+from relay.spool.store import Spool
+from tests.contract.conftest import Store, until
+from tests.contract.mail import DAY, LATER, NEVER, OK, deferred, failed, held, relayed
+
+QUEUED, IN_FLIGHT, HELD = RecipientState.QUEUED, RecipientState.IN_FLIGHT, RecipientState.HELD
+RELAYED, FAILED = RecipientState.RELAYED, RecipientState.FAILED
+
+
+class TestClaiming:
+    async def test_high_priority_first_then_the_oldest(self, store: Store) -> None:
+        expected: dict[Priority, list[str]] = {priority: [] for priority in Priority}
+        for priority in (Priority.BULK, Priority.NORMAL, Priority.HIGH, Priority.NORMAL, Priority.BULK, Priority.HIGH):
+            expected[priority].append(await store.put(priority=priority))
+            store.clock.forward(1)
+        order = [id_ for priority in Priority for id_ in expected[priority]]
+        assert [claim.message.id for claim in await store.claim(messages=4)] == order[:4]
+        assert [claim.message.id for claim in await store.claim()] == order[4:]
+
+    async def test_what_was_deferred_goes_by_when_it_is_due(self, store: Store) -> None:
+        first = await store.put()
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, deferred(claim, store.clock() + 5000), [])
+        store.clock.forward(1)
+        second = await store.put()
+        store.clock.forward(10)
+        assert [claim.message.id for claim in await store.claim()] == [second, first]
+
+    async def test_recipients_are_grouped_by_message_up_to_the_limit(self, store: Store) -> None:
+        wide, narrow = await store.put(recipients=5), await store.put(recipients=2)
+        claims = await store.claim(messages=3, recipients=3)
+        assert [(claim.message.id, [row.position for row in claim.recipients]) for claim in claims] == [
+            (wide, [0, 1, 2]),
+            (wide, [3, 4]),
+            (narrow, [0, 1]),
+        ]
+        assert len({claim.lease.token for claim in claims}) == 3
+
+    async def test_a_claim_is_not_cut_by_how_many_rows_are_read(self, store: Store) -> None:
+        for _ in range(6):
+            await store.put(recipients=7)
+        sizes: list[int] = []
+        while claims := await store.claim(messages=3, recipients=10):
+            sizes += [len(claim.recipients) for claim in claims]
+        assert sizes == [7] * 6
+
+    async def test_nothing_is_claimed_twice(self, store: Store, other: Spool) -> None:
+        ids = {await store.put() for _ in range(60)}
+        spools = [store.spool, other] * 10
+        results = await asyncio.gather(*(spool.outgoing.claim("office365", 5, 10) for spool in spools))
+        claimed = [claim.message.id for claims in results for claim in claims]
+        assert len(claimed) == len(set(claimed))
+        rest = [claim.message.id for claim in await store.claim(messages=100)]
+        assert {*claimed, *rest} == ids
+
+    async def test_only_the_upstream_asked_for_and_only_what_is_due(self, store: Store) -> None:
+        await store.put(upstream=("gmail", "office365"))
+        assert await store.claim() == []
+        claim = await store.claim_one("gmail")
+        await store.spool.outgoing.settle(claim, deferred(claim, store.clock() + 30_000), [])
+        store.clock.forward(29.9)
+        assert await store.claim("gmail") == []
+        store.clock.forward(0.1)
+        again = await store.claim_one("gmail")
+        assert [(row.attempts, row.reply) for row in again.recipients] == [(2, LATER)]
+
+    async def test_attempts_are_counted_when_they_begin(self, store: Store) -> None:
+        await store.put()
+        claim = await store.claim_one()
+        assert [(row.state, row.attempts) for row in claim.recipients] == [(IN_FLIGHT, 1)]
+        (entry,) = await store.spool.inspection.queue(Selection(), None, 10)
+        assert [(row.state, row.attempts) for row in entry.recipients] == [(IN_FLIGHT, 1)]
+
+    async def test_a_claim_given_back_was_no_attempt(self, store: Store) -> None:
+        await store.put(recipients=2)
+        claim = await store.claim_one()
+        await store.spool.outgoing.give_back([claim])
+        again = await store.claim_one()
+        assert [row.attempts for row in again.recipients] == [1, 1]
+        assert again.lease.token != claim.lease.token
+        # Stale by now.
+        await store.spool.outgoing.give_back([claim])
+        assert await store.claim() == []
+
+    async def test_a_claim_whose_caller_is_cancelled_is_given_back(self, store: Store) -> None:
+        await store.put()
+        task = asyncio.create_task(store.spool.outgoing.claim("office365", 1, 1))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # Twice, since the first waits behind the claim that nobody gets.
+        claims = [*await store.claim(), *await store.claim()]
+        assert [row.attempts for row in claims[0].recipients] == [1]
+
+
+class TestLeases:
+    async def test_they_expire(self, store: Store) -> None:
+        id_ = await store.put()
+        claim = await store.claim_one()
+        assert claim.lease.expires_at == store.clock() + 60_000
+        store.clock.forward(59)
+        assert await store.claim() == []
+        store.clock.forward(2)
+        again = await store.claim_one()
+        assert [row.attempts for row in again.recipients] == [2]
+        assert await store.spool.outgoing.settle(claim, relayed(claim), [store.arrival()]) is False
+        assert await store.states(id_) == [IN_FLIGHT]
+        assert await store.events(id_) == ["accepted", "interrupted"]
+        assert await store.spool.outgoing.settle(again, relayed(again), []) is True
+        assert store.rows("messages") == 1
+
+    async def test_they_can_be_renewed(self, store: Store) -> None:
+        await store.put()
+        await store.put()
+        claims = await store.claim()
+        store.clock.forward(45)
+        tokens = {claim.lease.token for claim in claims}
+        lost = Claim(
+            claims[0].message, "office365", claims[0].recipients, Lease("node-1", "gone", 0), claims[0].content
+        )
+        assert await store.spool.outgoing.renew([*claims, lost]) == tokens
+        store.clock.forward(45)
+        assert await store.claim() == []
+        assert await store.spool.outgoing.settle(claims[0], relayed(claims[0]), []) is True
+
+    async def test_a_node_that_starts_frees_its_own_at_once(self, store: Store, other: Spool) -> None:
+        ours, theirs = await store.put(), await store.put()
+        (claim,) = await store.claim(messages=1)
+        (others,) = await other.outgoing.claim("office365", 1, 1)
+        assert (claim.message.id, others.message.id) == (ours, theirs)
+        await store.restart()
+        again = await store.claim_one()
+        assert (again.message.id, again.recipients[0].attempts) == (ours, 2)
+        assert await other.outgoing.settle(others, relayed(others), []) is True
+
+    async def test_a_command_frees_none(self, store: Store) -> None:
+        id_ = await store.put()
+        await store.claim_one()
+        command = await store.open(serving=False)
+        try:
+            assert await command.outgoing.claim("office365", 1, 1) == []
+            assert [entry.message.id for entry in await command.inspection.queue(Selection(), None, 9)] == [id_]
+        finally:
+            await command.aclose()
+
+
+class TestSettling:
+    async def test_every_outcome(self, store: Store) -> None:
+        id_ = await store.put(recipients=4)
+        claim = await store.claim_one()
+        until = store.clock() + 60_000
+        settlements = [
+            Settlement(0, RELAYED, "relayed", OK),
+            Settlement(1, FAILED, "failed", NEVER),
+            Settlement(2, QUEUED, "deferred", LATER, until, "gmail", uncertain=True, delay_told=True),
+            Settlement(3, HELD, "held", LATER, hold_reason=HoldReason.SEND_AS),
+        ]
+        assert await store.spool.outgoing.settle(claim, settlements, []) is True
+        (entry,) = await store.spool.inspection.trace(Selection(id=id_), None, None, 1)
+        assert [(row.state, row.reply, row.upstream) for row in entry.recipients] == [
+            (RELAYED, OK, "office365"),
+            (FAILED, NEVER, "office365"),
+            (QUEUED, LATER, "gmail"),
+            (HELD, LATER, "office365"),
+        ]
+        assert [(row.uncertain, row.delay_told, row.hold_reason) for row in entry.recipients] == [
+            (0, False, None),
+            (0, False, None),
+            (1, True, None),
+            (0, False, HoldReason.SEND_AS),
+        ]
+        assert entry.recipients[2].next_attempt_at == until
+        assert [(event.event, event.recipient, event.reply, event.upstream) for event in entry.events] == [
+            ("accepted", None, None, None),
+            ("relayed", "r0@patient.test", OK, "office365"),
+            ("failed", "r1@patient.test", NEVER, "office365"),
+            ("deferred", "r2@patient.test", LATER, "office365"),
+            ("held", "r3@patient.test", LATER, "office365"),
+        ]
+        counts = await store.spool.inspection.counts()
+        assert counts.recipients == {("gmail", QUEUED): 1, ("office365", HELD): 1}
+        # Held recipients are not claimed.
+        store.clock.forward(61)
+        assert await store.claim() == []
+        assert [row.position for row in (await store.claim_one("gmail")).recipients] == [2]
+
+    async def test_content_goes_with_the_last_recipient(self, store: Store) -> None:
+        id_ = await store.put(recipients=2)
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, [*relayed(claim)[:1], *deferred(claim, store.clock())[1:]], [])
+        assert await store.spool.inspection.content(id_) is not None
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, failed(claim), [])
+        assert await store.spool.inspection.content(id_) is None
+        assert (store.rows("chunks"), store.rows("messages"), store.rows("leases")) == (0, 1, 0)
+        assert await store.states(id_) == [RELAYED, FAILED]
+
+    async def test_two_claims_of_one_message_end_it_together(self, store: Store) -> None:
+        await store.put(recipients=4)
+        claims = [*await store.claim(messages=1, recipients=2), *await store.claim(messages=1, recipients=2)]
+        settle = store.spool.outgoing.settle
+        assert await asyncio.gather(*(settle(claim, relayed(claim), []) for claim in claims)) == [True, True]
+        assert store.spool.intake.waiting("careright") == 0
+        assert store.rows("chunks") == 0
+
+    async def test_large_content_goes_behind_the_settlement(self, store: Store) -> None:
+        id_ = await store.put(content=b"x" * 3_000_000)
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, relayed(claim), [])
+        assert await store.spool.inspection.content(id_) is None
+        await until(lambda: not store.rows("chunks") and not store.rows("unnamed"))
+
+    async def test_notices_are_put_with_the_settlement(self, store: Store) -> None:
+        await store.put()
+        claim = await store.claim_one()
+        notices = [store.arrival(client="relay"), store.arrival(client="relay", upstream=("gmail",))]
+        assert await store.spool.outgoing.settle(claim, failed(claim), notices) is True
+        assert [(await store.claim_one(name)).message.id for name in ("office365", "gmail")] == [
+            notice.id for notice in notices
+        ]
+
+    async def test_a_notice_that_cannot_be_put_undoes_the_settlement(self, store: Store) -> None:
+        id_ = await store.put()
+        claim = await store.claim_one()
+        wrong = store.arrival()
+        await store.spool.intake.put(wrong)
+        with pytest.raises(SpoolError):
+            await store.spool.outgoing.settle(claim, failed(claim), [wrong])
+        assert await store.states(id_) == [IN_FLIGHT]
+        assert await store.spool.outgoing.settle(claim, failed(claim), []) is True
+
+    async def test_a_recipient_that_was_forgotten_is_tried_again(self, store: Store) -> None:
+        await store.put(recipients=2)
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, relayed(claim)[1:], [])
+        assert [row.position for row in (await store.claim_one()).recipients] == [0]
+
+    async def test_a_claim_is_settled_once(self, store: Store) -> None:
+        await store.put()
+        claim = await store.claim_one()
+        settle = store.spool.outgoing.settle
+        assert sorted(await asyncio.gather(*(settle(claim, relayed(claim), []) for _ in range(5)))) == [
+            *[False] * 4,
+            True,
+        ]
+        assert (await store.spool.inspection.counts()).recipients == {}
+
+
+class TestGates:
+    async def test_a_gate_outlives_a_restart(self, store: Store) -> None:
+        gate = Gate("office365", HoldReason.CONSENT, store.clock(), NEVER, store.clock() + 30_000, 1)
+        await store.spool.outgoing.hold(gate)
+        assert store.spool.outgoing.gate("office365") == gate
+        await store.restart()
+        assert store.spool.outgoing.gate("office365") == gate
+        assert dict(store.spool.inspection.gates()) == {"office365": gate}
+        assert store.spool.outgoing.gate("gmail") is None
+
+    async def test_its_since_stays_when_a_probe_fails(self, store: Store) -> None:
+        first = Gate("office365", HoldReason.AUTH, store.clock(), None, store.clock())
+        await store.spool.outgoing.hold(first)
+        store.clock.forward(60)
+        await store.spool.outgoing.hold(Gate("office365", HoldReason.AUTH, store.clock(), NEVER, None, 2))
+        assert store.spool.outgoing.gate("office365") == Gate(
+            "office365", HoldReason.AUTH, first.since_at, NEVER, None, 2
+        )
+
+    async def test_time_held_does_not_count_towards_giving_up(self, store: Store) -> None:
+        before = store.arrival()
+        await store.spool.intake.put(before)
+        elsewhere = store.arrival(upstream=("gmail",))
+        await store.spool.intake.put(elsewhere)
+        store.clock.forward(100)
+        await store.spool.outgoing.hold(Gate("office365", HoldReason.AUTH, store.clock(), None, None))
+        store.clock.forward(1000)
+        meanwhile = store.arrival()
+        await store.spool.intake.put(meanwhile)
+        store.clock.forward(500)
+        assert await store.spool.outgoing.release("office365") is True
+        assert await store.spool.outgoing.release("office365") is False
+        claims = [*await store.claim(), *await store.claim("gmail")]
+        assert {claim.message.id: claim.recipients[0].give_up_at for claim in claims} == {
+            before.id: before.give_up_at + 1_500_000,
+            meanwhile.id: meanwhile.give_up_at + 500_000,
+            elsewhere.id: elsewhere.give_up_at,
+        }
+
+    async def test_a_held_upstream_can_still_be_claimed_from(self, store: Store) -> None:
+        await store.put()
+        await store.spool.outgoing.hold(Gate("office365", HoldReason.AUTH, store.clock(), None, None))
+        assert len(await store.claim()) == 1
+
+
+class TestQuotas:
+    async def test_uses_outlive_a_restart(self, store: Store) -> None:
+        record = store.spool.outgoing.record_use
+        now = store.clock()
+        await asyncio.gather(
+            record("office365", Use(now, 1, 3)),
+            record("office365", Use(now, 1, 2)),
+            record("office365", Use(now + 5, 1, 1)),
+            record("gmail", Use(now, 1, 1)),
+        )
+        await store.restart()
+        uses = store.spool.outgoing.uses
+        assert list(await uses("office365", now)) == [Use(now, 2, 5), Use(now + 5, 1, 1)]
+        assert list(await uses("office365", now + 1)) == [Use(now + 5, 1, 1)]
+        assert list(await uses("ses", 0)) == []
+
+    async def test_old_ones_are_summed_by_the_minute_and_none_is_lost(self, store: Store) -> None:
+        now = store.clock() // 60_000 * 60_000
+        ages = [26 * 3600, 3 * 3600, 3 * 3600 - 20, 3 * 3600 - 59, 3 * 3600 - 60, 600, 590]
+        for age in ages:
+            await store.spool.outgoing.record_use("office365", Use(now - age * 1000, 1, 2))
+        await store.spool.purge()
+        assert [(now - use.at) // 1000 for use in await store.spool.outgoing.uses("office365", 0)] == [
+            3 * 3600 - 59,
+            3 * 3600 - 60,
+            600,
+            590,
+        ]
+        kept = await store.spool.outgoing.uses("office365", 0)
+        assert [(use.messages, use.recipients) for use in kept] == [(3, 6), (1, 2), (1, 2), (1, 2)]
+
+
+class TestMoving:
+    async def test_due_and_certain_rows_move(self, store: Store) -> None:
+        both = ("office365", "gmail")
+        certain, later = await store.put(recipients=2, upstream=both), await store.put(upstream=both)
+        unsure, alone = await store.put(upstream=both), await store.put()
+        outgoing = store.spool.outgoing
+        for claim in await store.claim():
+            until = store.clock() + (90_000 if claim.message.id == later else 0)
+            await outgoing.settle(claim, deferred(claim, until, uncertain=claim.message.id == unsure), [])
+        assert await outgoing.move("office365", "gmail", 1) == 1
+        assert await outgoing.move("office365", "gmail", 100) == 1
+        assert await outgoing.move("office365", "gmail", 100) == 0
+        moved = await store.claim_one("gmail")
+        assert (moved.message.id, len(moved.recipients)) == (certain, 2)
+        assert {claim.message.id for claim in await store.claim()} == {unsure, alone}
+        counts = await store.spool.inspection.counts()
+        assert counts.recipients == {
+            ("gmail", IN_FLIGHT): 2,
+            ("office365", IN_FLIGHT): 2,
+            ("office365", QUEUED): 1,
+        }
+        assert (await store.events(certain))[-2:] == ["moved", "moved"]
+
+    @pytest.mark.parametrize("name", ["Gmail", "gm_il", "gm%", '"gmail"', "gmail,"])
+    async def test_names_are_compared_exactly(self, store: Store, name: str) -> None:
+        await store.put(upstream=("office365", "gmail"))
+        assert await store.spool.outgoing.move("office365", name, 10) == 0
+        await store.put(upstream=("office365", name))
+        assert await store.spool.outgoing.move("office365", name, 10) == 1
+
+
+class TestWaiting:
+    async def returns(self, store: Store, upstream: str = "office365", until_at: int | None = None) -> bool:
+        try:
+            async with asyncio.timeout(0.05):
+                await store.spool.outgoing.wait_for_work(upstream, until_at)
+        except TimeoutError:
+            return False
+        return True
+
+    async def quiet(self, store: Store, upstream: str = "office365") -> None:
+        """Use up what was told so far."""
+        assert await store.claim(upstream) == []
+
+    async def test_a_start_is_worth_a_look(self, store: Store) -> None:
+        await store.put()
+        await store.restart()
+        assert await self.returns(store)
+
+    async def test_a_put_wakes_who_waits(self, store: Store) -> None:
+        await self.quiet(store)
+        assert not await self.returns(store)
+        waiting = asyncio.create_task(store.spool.outgoing.wait_for_work("office365", None))
+        await asyncio.sleep(0)
+        await store.put()
+        async with asyncio.timeout(5):
+            await waiting
+
+    async def test_a_put_before_the_wait_is_not_missed(self, store: Store) -> None:
+        await self.quiet(store)
+        await store.put()
+        assert await self.returns(store)
+
+    async def test_a_put_for_another_upstream_wakes_nobody(self, store: Store) -> None:
+        await self.quiet(store)
+        await store.put(upstream=("gmail",))
+        assert not await self.returns(store)
+
+    async def test_what_did_not_fit_into_a_claim_is_due_at_once(self, store: Store) -> None:
+        for _ in range(3):
+            await store.put()
+        await store.claim(messages=2)
+        assert await self.returns(store)
+
+    async def test_the_time_given_ends_the_wait(self, store: Store) -> None:
+        await self.quiet(store)
+        assert not await self.returns(store, until_at=store.clock() + 60_000)
+        assert await self.returns(store, until_at=store.clock() + 10)
+        assert await self.returns(store, until_at=store.clock() - 10)
+
+    async def test_a_deferred_recipient_ends_the_wait_when_it_is_due(self, store: Store) -> None:
+        await store.put()
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, deferred(claim, store.clock() + 20_000), [])
+        await self.quiet(store)
+        assert not await self.returns(store)
+        store.clock.forward(20)
+        assert await self.returns(store)
+        # Known from the database too.
+        await store.restart()
+        assert await self.returns(store)
+
+    async def test_gates_retries_and_releases_end_it(self, store: Store) -> None:
+        id_ = await store.put()
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, deferred(claim, store.clock() + DAY), [])
+        await self.quiet(store)
+        await store.spool.outgoing.hold(Gate("office365", HoldReason.AUTH, store.clock(), None, None))
+        assert await self.returns(store)
+        await store.spool.outgoing.release("office365")
+        assert await self.returns(store)
+        await self.quiet(store)
+        await store.spool.inspection.change("retry", Selection(id=id_))
+        assert await self.returns(store)
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, held(claim, HoldReason.SEND_AS), [])
+        await self.quiet(store)
+        assert not await self.returns(store)
+        await store.spool.inspection.change("release", Selection(id=id_))
+        assert await self.returns(store)
+
+    async def test_an_expired_lease_ends_it(self, store: Store) -> None:
+        await store.put()
+        claim = await store.claim_one()
+        await self.quiet(store)
+        store.clock.forward(61)
+        async with asyncio.timeout(15):
+            await store.spool.outgoing.wait_for_work("office365", None)
+        assert [row.attempts for row in (await store.claim_one()).recipients] == [2]
+        assert await store.spool.outgoing.renew([claim]) == set()
