@@ -17,9 +17,7 @@ def _status(words: list[str]) -> int:
     try:
         arguments = arguments_from(words)
         if arguments.serves:
-            from relay.daemon import serve
-
-            return serve(arguments.config)
+            return _serve(arguments.config)
         from relay.cli.command import run
 
         status = run(arguments)
@@ -33,6 +31,16 @@ def _status(words: list[str]) -> int:
     except Exception as error:
         return _defect(error)
     return status
+
+
+def _serve(config: str | None) -> int:
+    # structlog takes rich along where it is installed, for coloured tracebacks: 100 ms and 9 MiB that serve has no use
+    # for. A None among the modules makes the import fail, as if it weren't installed.
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    from relay.daemon import serve
+
+    del sys.modules["rich"]
+    return serve(config)
 
 
 def _defect(error: Exception) -> int:

@@ -115,7 +115,7 @@ def test_a_null_reverse_path_is_never_bounced(provider: ScriptedServer, start_re
 def test_a_wrong_password_upstream_holds_it_and_nothing_bounces(start_relay: StartRelay) -> None:
     with ScriptedServer(users={"clinic": "right"}) as provider:
         settings = plain_settings(provider.port, give_up="2s")
-        upstream = {**settings["upstream"]["provider"]}  # type: ignore[dict-item, index]
+        upstream = {**settings["upstream"]["provider"]}
         upstream |= {"username": "clinic", "password": {"sealed": "provider"}}
         settings["upstream"] = {"provider": upstream}
         relay = start_relay_with_secret(start_relay, settings, "wrong")
@@ -135,7 +135,7 @@ def start_relay_with_secret(start_relay: StartRelay, settings: dict[str, object]
     """Start a relay whose sealed store has the secret `provider` from the beginning."""
     relay = start_relay(plain_settings(9))
     assert relay.command("secret", "set", "provider", text=secret).returncode == 0
-    relay.write_config(settings)  # type: ignore[arg-type]
+    relay.write_config(settings)
     relay.terminate()
     relay.start()
     return relay
