@@ -49,15 +49,16 @@ class ContentReader:
         """Return the rest of the body, its last line ended. The message has ended."""
         if self.overlong:
             return b""
+        body = b""
         if self.header is None:
-            rest = self._raw
-            if rest and not rest.endswith(b"\n"):
-                rest += b"\r\n"
-            return self._split(rest, b"", separated=False)
+            section = self._raw
+            ended = section if section.endswith(b"\n") or not section else section + b"\r\n"
+            fields = _FIELDS.fullmatch(ended)
+            body = self._split(ended if fields else section, b"", separated=False)
         if self._held or self._open:
             self._held = self._open = False
-            return b"\r\n"
-        return b""
+            body += b"\r\n"
+        return body
 
     def _part(self, searched: int) -> bytes:
         raw = self._raw

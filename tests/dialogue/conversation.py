@@ -18,7 +18,8 @@ Above a line of dashes stands TOML, laid over `entrance.DEFAULTS`. Below, one th
     HEADER Subject: x     ... has this header line; NO HEADER Bcc: one that begins so is not there
     BODY a\r\nb\r\n       ... its body, exactly
 
-Escapes: \r \n \t \0 \\ \xHH; {64:text} is its base64; {cram:user:password} answers the last challenge; {x*1000} repeats x.
+Escapes: \r \n \t \0 \\ \xHH; {64:text} is its base64; {cram:user:password} answers the last challenge;
+    {x*1000} repeats x.
 """
 
 import asyncio
