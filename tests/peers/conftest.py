@@ -10,7 +10,9 @@ from tests.rig.certificate import CertificateAuthority, Leaf
 from tests.rig.clients import CLIENTS
 from tests.rig.message import clinic_message
 from tests.rig.relay import RelayProcess
+from tests.rig.script import Transaction
 from tests.rig.scripted import ScriptedServer
+from tests.rig.waiting import wait_until
 
 LISTENERS = ("none", "starttls", "implicit")
 
@@ -22,6 +24,15 @@ class Practice:
     relay: RelayProcess
     upstream: ScriptedServer
     leaf: Leaf
+
+    def arrived(self, recipient: str) -> list[Transaction]:
+        """The messages that the upstream took for this recipient."""
+        return [taken for taken in self.upstream.accepted if f"<{recipient}>" in taken.recipients]
+
+    def wait_for(self, recipient: str) -> Transaction:
+        """The one message for this recipient, once it has arrived."""
+        [transaction] = wait_until(lambda: self.arrived(recipient), "the message at the upstream", seconds=60)
+        return transaction
 
     def authority(self, security: str) -> Path | None:
         """What a client must trust on this kind of listener."""

@@ -9,8 +9,6 @@ import pytest
 from tests.peers.conftest import LISTENERS, Practice, password_of
 from tests.rig.clients import CLIENTS, Client, Submission, Submitted
 from tests.rig.message import SENDER, trace_above
-from tests.rig.script import Transaction
-from tests.rig.waiting import wait_until
 
 
 def _clients() -> list[object]:
@@ -51,10 +49,6 @@ def _submit(
     )
 
 
-def _arrived(practice: Practice, recipient: str) -> list[Transaction]:
-    return [transaction for transaction in practice.upstream.accepted if f"<{recipient}>" in transaction.recipients]
-
-
 @pytest.mark.parametrize("security", LISTENERS)
 @pytest.mark.parametrize(("client", "mechanism"), _clients())
 def test_delivers_byte_for_byte(
@@ -65,7 +59,7 @@ def test_delivers_byte_for_byte(
     submitted = _submit(practice, client, security, mechanism, message, recipient, password_of(client.name))
 
     assert submitted.status == 0, submitted.output
-    [transaction] = wait_until(lambda: _arrived(practice, recipient), "the message at the upstream", seconds=60)
+    transaction = practice.wait_for(recipient)
     assert transaction.sender.startswith(f"<{SENDER}>")
     trace = trace_above(transaction.content, submitted.content)
     assert trace.startswith(b"Received: ")
@@ -87,7 +81,7 @@ def test_wrong_password_is_refused_at_once(
     assert "535" in submitted.output, submitted.output
     assert "5.7.8" in submitted.output, submitted.output
     assert time.monotonic() - started < 15
-    assert not _arrived(practice, recipient)
+    assert not practice.arrived(recipient)
 
 
 @pytest.mark.parametrize("security", LISTENERS)
@@ -101,4 +95,4 @@ def test_without_login_nothing_is_relayed(practice: Practice, message: Path, cli
 
     assert submitted.status != 0, submitted.output
     assert "530" in submitted.output, submitted.output
-    assert not _arrived(practice, recipient)
+    assert not practice.arrived(recipient)
