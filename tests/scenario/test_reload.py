@@ -1,0 +1,105 @@
+"""What changes while a relay runs, and what must not."""
+
+import smtplib
+import socket
+
+from tests.rig.relay import RelayProcess
+from tests.rig.scripted import ScriptedServer
+from tests.rig.toml import Value
+from tests.rig.waiting import wait_until
+from tests.scenario.conftest import StartRelay, plain_settings
+from tests.scenario.test_relays import MESSAGE, SENDER, send
+
+
+def _open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _listeners(settings: dict[str, Value], *names: str) -> dict[str, Value]:
+    return settings | {"listener": {name: {"security": "none"} for name in names}}
+
+
+def _reload(relay: RelayProcess, settings: dict[str, Value]) -> None:
+    count = len(relay.log("reloaded"))
+    relay.write_config(settings)
+    relay.reload()
+    relay.wait_for_event("reloaded", count + 1)
+
+
+def test_sighup_changes_listeners(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    settings = plain_settings(provider.port)
+    relay = start_relay(_listeners(settings, "submission", "old"))
+    with smtplib.SMTP("127.0.0.1", relay.port("old"), timeout=30) as connection:
+        connection.ehlo()
+        _reload(relay, _listeners(settings, "submission", "new"))
+        wait_until(lambda: _open(relay.port("new")), "the new listener to open")
+        wait_until(lambda: not _open(relay.port("old")), "the old listener to close")
+        # A connection that was open lives on.
+        connection.sendmail(SENDER, ["patient@example.test"], MESSAGE)
+    send(relay)
+    assert len(provider.wait_for(2)) == 2
+    assert relay.readiness()[0] == 200
+
+
+def test_a_wrong_configuration_leaves_the_old_in_force(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    settings = plain_settings(provider.port)
+    relay = start_relay(settings)
+    relay.write_config(settings | {"nonsense": {"key": 1}})
+    relay.reload()
+    refused = relay.wait_for_event("reload_refused")
+    assert "nonsense" in refused[0]["text"]
+    assert relay.log("reloaded") == []
+    send(relay)
+    provider.wait_for(1)
+
+
+def test_a_port_that_is_taken_leaves_the_old_in_force(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    settings = plain_settings(provider.port)
+    relay = start_relay(settings)
+    taken = {"security": "none", "address": f"127.0.0.1:{provider.port}"}
+    relay.write_config(settings | {"listener": {"submission": {"security": "none"}, "more": taken}})
+    relay.reload()
+    assert "more" in relay.wait_for_event("reload_refused")[0]["text"]
+    send(relay)
+    provider.wait_for(1)
+
+
+def test_sighup_changes_upstreams_and_clients(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    relay = start_relay(plain_settings(9))
+    send(relay)
+    with ScriptedServer() as other:
+        # Mail that waited for the upstream goes to where it is now.
+        _reload(relay, plain_settings(other.port))
+        other.wait_for(1)
+        send(relay)
+        other.wait_for(2)
+    settings = plain_settings(provider.port)
+    settings["client"] = {"clinic": {"networks": ["192.0.2.0/24"], "upstream": "provider"}}
+    _reload(relay, settings)
+    with smtplib.SMTP("127.0.0.1", relay.port(), timeout=30) as connection:
+        connection.ehlo()
+        assert connection.mail(SENDER)[0] in {530, 550}
+
+
+def test_what_needs_a_restart_is_told(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    settings = plain_settings(provider.port)
+    relay = start_relay(settings)
+    _reload(relay, settings | {"hostname": "other.clinic.test"})
+    assert [line["key"] for line in relay.log("needs_restart")] == ["hostname"]
+    with smtplib.SMTP("127.0.0.1", relay.port(), timeout=30) as connection:
+        assert b"relay.clinic.test" in connection.ehlo()[1]
+
+
+def test_mail_of_an_upstream_that_is_gone_can_be_rerouted(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    relay = start_relay(plain_settings(9))
+    send(relay)
+    settings = plain_settings(9)
+    settings["client"] = {"clinic": {"networks": ["127.0.0.0/8"], "upstream": "other"}}
+    settings["upstream"] = {"other": {"type": "smtp", "host": "127.0.0.1", "port": provider.port, "security": "none"}}
+    _reload(relay, settings)
+    assert '"orphaned": [\n    "provider"\n  ]' in relay.command("status", "--json").stdout
+    moved = relay.command("queue", "reroute", "--upstream", "provider", "other")
+    assert (moved.returncode, moved.stdout) == (0, "1 message\n"), moved.stderr
+    provider.wait_for(1)

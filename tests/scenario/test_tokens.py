@@ -1,0 +1,183 @@
+"""Tokens of Microsoft 365 against the simulator: fetched, renewed, kept, refused."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from relay.simulator.simulator import Simulator
+from tests.rig.relay import RelayProcess
+from tests.rig.toml import Value
+from tests.rig.waiting import wait_until
+from tests.scenario.conftest import StartRelay, plain_settings
+from tests.scenario.test_relays import send
+
+T = TypeVar("T")
+
+
+class SimulatorThread:
+    """The simulator in a loop of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.simulator = Simulator(messages_per_minute=0)
+        self._run(self.simulator.__aenter__())
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def do(self, change: Callable[[Simulator], object]) -> None:
+        """Change something in the simulator's own loop."""
+
+        async def changed() -> None:
+            change(self.simulator)
+
+        self._run(changed())
+
+    def wait_for(self, count: int) -> None:
+        """Return once so many messages have come in all."""
+        self._run(self.simulator.wait_for(count, 30))
+
+    def close(self) -> None:
+        """End it."""
+        self._run(self.simulator.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture
+def cloud() -> Iterator[SimulatorThread]:
+    running = SimulatorThread()
+    yield running
+    running.close()
+
+
+def _settings(simulator: Simulator, **more: Value) -> dict[str, Value]:
+    upstream: dict[str, Value] = {
+        "type": "microsoft365",
+        "host": simulator.host,
+        "port": simulator.microsoft365.port,
+        "ca_file": str(simulator.ca_file),
+        "authority": simulator.authority_url,
+        "mailbox": simulator.mailbox,
+        "tenant": simulator.tenant,
+        "client_id": simulator.client_id,
+        "messages_per_minute": 10000,
+        **({"credential": "client_secret", "client_secret": {"env": "CLIENT_SECRET"}} | more),
+    }
+    return plain_settings(9) | {"upstream": {"provider": upstream}}
+
+
+def _environ(simulator: Simulator) -> dict[str, str]:
+    return {"CLIENT_SECRET": simulator.client_secret}
+
+
+def test_token_expires(cloud: SimulatorThread, start_relay: StartRelay) -> None:
+    simulator = cloud.simulator
+    relay = start_relay(_settings(simulator), _environ(simulator))
+    send(relay)
+    cloud.wait_for(1)
+    assert simulator.token_requests == 1
+    # Exchange no longer takes the token, and has hung up; nobody told us.
+    cloud.do(lambda simulator: (simulator.tokens.expire(), simulator.microsoft365.hang_up()))
+    send(relay)
+    cloud.wait_for(2)
+    assert simulator.token_requests == 2
+    assert relay.log("held") == []
+
+
+def test_a_token_outlives_a_restart(cloud: SimulatorThread, start_relay: StartRelay) -> None:
+    simulator = cloud.simulator
+    relay = start_relay(_settings(simulator), _environ(simulator))
+    send(relay)
+    cloud.wait_for(1)
+    relay.restart()
+    send(relay)
+    cloud.wait_for(2)
+    assert simulator.token_requests == 1
+    assert relay.metric("relay_token_expires_seconds", upstream="provider") > 3000
+
+
+def test_a_wrong_client_secret_holds_the_upstream_until_it_is_right(
+    cloud: SimulatorThread, start_relay: StartRelay
+) -> None:
+    simulator = cloud.simulator
+    settings = _settings(simulator, client_secret={"sealed": "office"})
+    relay = start_relay(plain_settings(9))
+    assert relay.command("secret", "set", "office", text="wrong").returncode == 0
+    relay.terminate()
+    relay.write_config(settings)
+    relay.start()
+    send(relay)
+    held = relay.wait_for_event("held")[0]
+    assert "AADSTS7000215" in held["reply"]
+    assert relay.command("secret", "set", "office", text=simulator.client_secret).returncode == 0
+    cloud.wait_for(1)
+    relay.wait_for_event("released")
+
+
+def test_no_secret_and_no_address_gets_into_the_log(cloud: SimulatorThread, start_relay: StartRelay) -> None:
+    simulator = cloud.simulator
+    relay = start_relay(_settings(simulator), _environ(simulator))
+    send(relay)
+    cloud.wait_for(1)
+    relay.wait_for_event("relayed")
+    assert relay.terminate() == 0
+    log = relay.log_text()
+    assert simulator.client_secret not in log
+    assert "eyJ" not in log, "a token"
+    assert "patient@" not in log
+    assert "no-reply@" not in log
+    state = b"".join(path.read_bytes() for path in relay.state_dir.rglob("*") if path.is_file())
+    assert b"eyJ" not in state
+    assert simulator.client_secret.encode() not in state
+
+
+def test_device_login(cloud: SimulatorThread, start_relay: StartRelay) -> None:
+    simulator = cloud.simulator
+    relay = start_relay(_settings_for_person(simulator))
+    send(relay)
+    relay.wait_for_event("held")
+    output: list[str] = []
+    login = _login(relay, output)
+    wait_until(lambda: len(output) >= 3, "the code to be printed")
+    code = output[2].strip()
+    assert output[1].startswith("https://")
+    cloud.do(lambda simulator: simulator.entra.device_codes.approve(code, simulator.mailbox))
+    login.join(30)
+    assert "Signed in" in output[-1]
+    cloud.wait_for(1)
+
+
+def _settings_for_person(simulator: Simulator) -> dict[str, Value]:
+    settings = _settings(simulator, credential="device_code")
+    upstream = settings["upstream"]["provider"]
+    del upstream["client_secret"]
+    return settings
+
+
+def _login(relay: RelayProcess, output: list[str]) -> threading.Thread:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relay", "login", "provider", "--config", str(relay.config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=relay.environ,
+    )
+
+    def read() -> None:
+        assert process.stdout is not None
+        with process:
+            for line in process.stdout:
+                output.append(line)  # noqa: PERF402 - seen line by line
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread
