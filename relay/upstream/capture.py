@@ -29,13 +29,13 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True)
 class Capture:
-    """One maildir. `keep` seconds until a message is removed."""
+    """One maildir. `keep` seconds until a message is removed; `purged_at` on the monotonic clock, the last look."""
 
     name: str
     directory: Path
     keep: float
     connections: int = 0
-    _purged_at: float = field(default=float("-inf"))
+    purged_at: float = field(default=float("-inf"))
 
     async def send(self, envelope: Envelope, content: Content, clearance: Clearance) -> Conversation:
         """Keep one message; it is on stable storage when this returns."""
@@ -71,10 +71,12 @@ class Capture:
         return reply(452, "4.3.1", f"{self.directory}: {error.strerror or 'cannot be written'}")
 
     def _prepare(self) -> None:
-        for folder in FOLDERS:
-            (self.directory / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-        if time.monotonic() - self._purged_at >= PURGE_EVERY:
-            self._purged_at = time.monotonic()
+        if not self.directory.parent.exists():
+            self.directory.parent.mkdir(mode=0o700, parents=True)
+        for folder in ("", *FOLDERS):
+            (self.directory / folder).mkdir(mode=0o700, exist_ok=True)
+        if time.monotonic() - self.purged_at >= PURGE_EVERY:
+            self.purged_at = time.monotonic()
             self._purge(time.time() - self.keep)
 
     def _purge(self, before: float) -> None:
