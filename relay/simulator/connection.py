@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from typing import cast
 
 _BUFFER = 256 * 1024
@@ -21,13 +20,10 @@ class LineTooLong(Exception):  # noqa: N818
 class Connection(asyncio.Protocol):
     """Reads are pulled, writes are buffered; reading pauses while more than 256 KiB wait.
 
-    `opened` is called once, when the first transport is there; a TLS upgrade keeps the object. `expects_tls`: nothing
-    is read before `start_tls`.
+    A TLS upgrade keeps the object. `closed` is set once the transport is gone.
     """
 
-    def __init__(self, opened: Callable[[Connection], None], *, expects_tls: bool = False) -> None:
-        self._opened: Callable[[Connection], None] | None = opened
-        self.expects_tls = expects_tls
+    def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._ended = False
@@ -42,12 +38,6 @@ class Connection(asyncio.Protocol):
         """The loop has a transport for us, the first time in clear or in TLS, the second after an upgrade."""
         # uvloop's TLS transport is one without being a subclass.
         self._transport = cast("asyncio.Transport", transport)
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            if self.expects_tls:
-                # The client's first octets are for TLS, not for us.
-                self._transport.pause_reading()
-            opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Octets have come."""
@@ -78,6 +68,11 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It does again."""
         self._writable.set()
+
+    @property
+    def opened(self) -> bool:
+        """True once there has been a transport."""
+        return self._transport is not None
 
     @property
     def peer(self) -> str:

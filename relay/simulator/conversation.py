@@ -46,8 +46,6 @@ class Conversation:
         """Converse until either side ends it."""
         dialogue = self._dialogue
         try:
-            if self._connection.expects_tls:
-                await self._connection.start_tls(self._premises.tls)
             if not await dialogue.struck("greeting"):
                 await dialogue.say("greeting")
             while True:

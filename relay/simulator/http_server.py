@@ -13,6 +13,7 @@ from typing import Any
 import h11
 
 from relay.simulator.connection import Connection, Hangup
+from relay.simulator.listener import Listener
 
 _BODY = 1024 * 1024
 _IDLE = 75.0
@@ -64,45 +65,20 @@ class HttpServer:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        self._server: asyncio.Server | None = None
-        self._context: ssl.SSLContext | None = None
-        self._tasks: dict[asyncio.Task[None], Connection] = {}
+        self._listener = Listener(self._converse)
         self.port = 0
 
     async def open(self, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
         """Listen; raises OSError where the port is taken."""
-        loop = asyncio.get_running_loop()
-        self._context = context
-        expects_tls = context is not None
-        # The loop's own TLS would hide connections from us until their handshake is done.
-        self._server = await loop.create_server(lambda: Connection(self._opened, expects_tls=expects_tls), host, port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = self._listener.open(host, port, context)
 
     async def close(self) -> None:
         """Stop listening and cut off what goes on."""
-        if self._server is not None:
-            self._server.close()
-        while self._tasks:
-            tasks = dict(self._tasks)
-            for task, connection in tasks.items():
-                connection.abort()
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.gather(*(connection.closed.wait() for connection in tasks.values()))
-        if self._server is not None:
-            await self._server.wait_closed()
-            self._server = None
-
-    def _opened(self, connection: Connection) -> None:
-        task = asyncio.get_running_loop().create_task(self._converse(connection))
-        self._tasks[task] = connection
-        task.add_done_callback(lambda done: self._tasks.pop(done, None) and None)
+        await self._listener.close()
 
     async def _converse(self, connection: Connection) -> None:
         protocol = h11.Connection(h11.SERVER)
         try:
-            if self._context is not None:
-                await connection.start_tls(self._context)
             while True:
                 request = await _request(protocol, connection)
                 await self._respond(protocol, connection, request)

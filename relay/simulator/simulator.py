@@ -79,9 +79,9 @@ class Simulator:
             self.ses = SmtpServer(provider_named("ses"), Ses(options), self.premises)
             for server in (self.microsoft365, self.gmail, self.ses):
                 exits.push_async_callback(server.close)
-            await self.microsoft365.open(options.microsoft365_port)
-            await self.gmail.open(options.gmail_port, options.gmail_implicit_port)
-            await self.ses.open(options.ses_port, options.ses_implicit_port)
+            self.microsoft365.open(options.microsoft365_port)
+            self.gmail.open(options.gmail_port, options.gmail_implicit_port)
+            self.ses.open(options.ses_port, options.ses_implicit_port)
             if options.control_port is not None:
                 self._control = HttpServer(Control(self).answer)
                 exits.push_async_callback(self._control.close)

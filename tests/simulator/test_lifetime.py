@@ -15,6 +15,7 @@ from typing import Any
 
 import aiosmtplib
 import pytest
+import requests
 import uvloop
 
 from relay.simulator.mailbox import ReceivedMessage
@@ -67,11 +68,23 @@ async def test_it_starts_at_once_and_leaves_nothing() -> None:
 
 def test_it_works_on_uvloop() -> None:
     async def story() -> int:
-        async with Simulator() as simulator:
+        async with Simulator(control_port=0) as simulator:
             await submit(simulator)
-            return len(await simulator.wait_for(1))
+            async with RawClient(simulator, simulator.gmail, implicit=True) as client:
+                await client.log_in(simulator)
+                assert (await client.transact(message())).startswith("250")
+            assert await asyncio.to_thread(discovered_issuer, simulator) == f"{simulator.authority_url}/v2.0"
+            assert (await ask(simulator, "GET", "/state"))[0] == 200
+            return len(await simulator.wait_for(2))
 
-    assert uvloop.run(story()) == 1
+    assert uvloop.run(story()) == 2
+
+
+def discovered_issuer(simulator: Simulator) -> object:
+    url = f"{simulator.authority_url}/v2.0/.well-known/openid-configuration"
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, verify=str(simulator.ca_file), timeout=10).json()["issuer"]
 
 
 async def half_open(simulator: Simulator) -> None:
@@ -140,7 +153,7 @@ def test_rude_clients_leave_nothing_behind(
 
 
 async def test_a_taken_port_is_an_os_error_and_leaves_nothing(simulator: Simulator) -> None:
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(OSError, match="Address already in use"):
         async with Simulator(ses_port=simulator.ses.port):
             pass
     async with Simulator():

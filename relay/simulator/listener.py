@@ -1,0 +1,104 @@
+"""Listening sockets, and a task for every connection from the moment it is accepted, its TLS handshake included.
+
+The loops' own servers tell nobody of a connection whose handshake hangs or fails; here nothing outlives `close`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+from relay.simulator.connection import Connection
+
+_HANDSHAKE = 30.0
+_MOST = 1000
+_OUT_OF_FILES = 0.1
+
+Converse = Callable[[Connection], Awaitable[None]]
+
+
+class Listener:
+    """Runs `converse` for each connection; `too_many` is said to those above 1,000 at once."""
+
+    def __init__(self, converse: Converse, too_many: bytes = b"") -> None:
+        self._converse = converse
+        self._too_many = too_many
+        self._accepting: list[asyncio.Task[None]] = []
+        self._connections: dict[asyncio.Task[None], Connection] = {}
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that go on now."""
+        return len(self._connections)
+
+    def open(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
+        """Listen, in TLS from the first octet where there is a context; returns the port. Raises OSError."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=512)
+        listening.setblocking(False)
+        self._accepting.append(asyncio.get_running_loop().create_task(self._accept(listening, context)))
+        return int(listening.getsockname()[1])
+
+    def hang_up(self) -> int:
+        """Cut off every connection, go on listening; returns how many there were."""
+        for connection in self._connections.values():
+            connection.abort()
+        return len(self._connections)
+
+    async def close(self) -> None:
+        """Stop listening and cut every connection off; returns when nothing is left of them."""
+        await _ended(*self._accepting)
+        self._accepting.clear()
+        self.hang_up()
+        connections = tuple(self._connections.values())
+        await _ended(*self._connections)
+        await asyncio.gather(*(connection.closed.wait() for connection in connections if connection.opened))
+        # A transport that was cut off in its handshake is closed in the loop's next rounds.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    async def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        with listening:
+            while True:
+                try:
+                    accepted, _ = await loop.sock_accept(listening)
+                except OSError:
+                    await asyncio.sleep(_OUT_OF_FILES)
+                    continue
+                connection = Connection()
+                task = loop.create_task(self._serve(connection, accepted, context))
+                self._connections[task] = connection
+                task.add_done_callback(self._over)
+
+    async def _serve(self, connection: Connection, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        timeout = _HANDSHAKE if context is not None else None
+        try:
+            await loop.connect_accepted_socket(lambda: connection, accepted, ssl=context, ssl_handshake_timeout=timeout)
+        except (OSError, TimeoutError):
+            return
+        try:
+            if len(self._connections) <= _MOST:
+                await self._converse(connection)
+            else:
+                connection.write(self._too_many)
+                connection.close()
+            await connection.closed.wait()
+        except BaseException:
+            connection.abort()
+            raise
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        del self._connections[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            said = {"message": "a simulated conversation failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(said)
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
