@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, select, update
 
 from relay.spool.contract import Change
-from relay.spool.endings import end_messages
+from relay.spool.endings import end_messages, endings_of
 from relay.spool.listing import waiting_ids
 from relay.spool.notation import candidates_of, candidates_text
 from relay.spool.records import HoldReason, RecipientState, Selection
@@ -34,7 +34,7 @@ def change_some(
         if change in _WISHES:
             changed |= _wish(transaction, _WISHES[change], ids, selection.upstream)
         if change == "remove":
-            end_messages(transaction, sorted(changed))
+            end_messages(transaction, endings_of(transaction, sorted(changed)))
     return len(changed), ids[-1] if len(ids) == BATCH else None
 
 

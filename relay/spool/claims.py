@@ -10,10 +10,10 @@ from typing import Any, Final
 from sqlalchemy import select, update
 
 from relay.spool.contents import INLINE, ReadChunk, RecentContent, StoredContent
-from relay.spool.endings import end_messages
-from relay.spool.notation import MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
+from relay.spool.endings import end_messages, endings_of
+from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
 from relay.spool.records import Claim, HoldReason, Lease, Priority, RecipientState
-from relay.spool.schema import leases, recipients
+from relay.spool.schema import leases, messages, recipients
 from relay.spool.trace import add_event
 from relay.spool.transaction import Transaction
 
@@ -22,6 +22,8 @@ LEASE: Final = 60_000
 
 _SWEEP: Final = 1_000
 _RECIPIENT_WIDTH: Final = len(RECIPIENT_COLUMNS)
+_CONTENT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.content)
+_SIZE: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.size)
 _QUEUED, _IN_FLIGHT = RecipientState.QUEUED.value, RecipientState.IN_FLIGHT.value
 
 
@@ -63,7 +65,8 @@ class Claiming:
         for priority in Priority:
             if len(due.groups) < wanted.messages:
                 due.read(transaction, priority.value)
-        claims = [self._leased(transaction, wanted.upstream, rows) for rows in due.groups]
+        contents = self._contents(transaction, due.groups)
+        claims = [self._leased(transaction, wanted.upstream, rows, contents) for rows in due.groups]
         if claims:
             cursor, statements = transaction.cursor, transaction.statements
             taken = [
@@ -76,15 +79,34 @@ class Claiming:
             cursor.many(statements.take, taken)
             transaction.count(wanted.upstream, _QUEUED, -len(taken))
             transaction.count(wanted.upstream, _IN_FLIGHT, len(taken))
-        return Taken(claims, next_due_at(transaction, wanted.upstream))
+        full = len(claims) == wanted.messages
+        return Taken(claims, transaction.now if full else next_due_at(transaction, wanted.upstream))
 
-    def _leased(self, transaction: Transaction, upstream: str, rows: list[tuple[Any, ...]]) -> Claim:
+    def _contents(self, transaction: Transaction, groups: list[list[tuple[Any, ...]]]) -> dict[str, bytes]:
+        """Return the small contents, from memory or read with the claim."""
+        contents: dict[str, bytes] = {}
+        missing: list[str] = []
+        for rows in groups:
+            key = rows[0][_CONTENT]
+            octets = self._recent.take(key)
+            if octets is not None:
+                contents[key] = octets
+            elif rows[0][_SIZE] <= INLINE:
+                missing.append(key)
+        if missing:
+            statements = transaction.statements
+            contents.update(transaction.cursor.rows(statements.read_chunks, (statements.several(missing),)))
+        return contents
+
+    def _leased(
+        self, transaction: Transaction, upstream: str, rows: list[tuple[Any, ...]], contents: dict[str, bytes]
+    ) -> Claim:
         message = message_of(rows[0][_RECIPIENT_WIDTH : _RECIPIENT_WIDTH + MESSAGE_WIDTH])
-        key = rows[0][_RECIPIENT_WIDTH + 1]
-        octets = self._recent.take(key)
-        if octets is None and message.size <= INLINE:
-            read = transaction.cursor.rows(transaction.statements.read_chunks, (key,))
-            octets = bytes(read[0][0]) if len(read) == 1 else None
+        key = rows[0][_CONTENT]
+        octets = contents.get(key)
+        if octets is not None and len(octets) != message.size:
+            # Small content in several chunks, of a draft, or none any more: the reader tells.
+            octets = None
         lease = Lease(self._node, secrets.token_hex(8), transaction.now + LEASE)
         recipient_parts = [row[:_RECIPIENT_WIDTH] for row in rows]
         taken = tuple(recipient_of(row, RecipientState.IN_FLIGHT, attempts_more=1) for row in recipient_parts)
@@ -132,11 +154,8 @@ class _Due:
 
 def next_due_at(transaction: Transaction, upstream: str) -> int | None:
     """Return when the next queued recipient of an upstream is due."""
-    instants = []
-    for priority in Priority:
-        transaction.cursor.begin_rows(transaction.statements.next_due, (upstream, priority.value))
-        instants += [row[0] for row in transaction.cursor.more_rows(1)]
-    return min(instants, default=None)
+    row = transaction.cursor.rows(transaction.statements.next_due, (upstream,) * len(Priority))[0]
+    return min((at for at in row if at is not None), default=None)
 
 
 def renew(transaction: Transaction, tokens: Iterable[str]) -> set[str]:
@@ -149,23 +168,25 @@ def renew(transaction: Transaction, tokens: Iterable[str]) -> set[str]:
 def give_back(transaction: Transaction, claims: Iterable[Claim]) -> None:
     """Queue the recipients of claims whose attempt never began; stale claims are passed over."""
     for claim in claims:
-        ended = transaction.cursor.rows(transaction.statements.end_lease, (claim.lease.token,))
-        if ended:
-            requeue(transaction, claim.lease.token, claim.message.id, claim.upstream, ended[0][0], attempts_less=1)
+        for token, wish in end_leases(transaction, [claim.lease.token]).items():
+            requeue(transaction, token, claim.message.id, claim.upstream, wish, attempts_less=1)
 
 
 def free_leases(transaction: Transaction, which: Any) -> int:
     """Make the recipients of leases claimable again: those of a node that starts, or those that expired."""
-    rows = transaction.execute(
-        select(leases.c.token, leases.c.message, leases.c.upstream, leases.c.wish).where(which)
-    ).all()
-    freed = 0
-    for token, message, upstream, wish in rows:
-        if transaction.cursor.rows(transaction.statements.end_lease, (token,)):
-            positions = requeue(transaction, token, message, upstream, wish)
-            add_event(transaction, message, "interrupted", positions, upstream)
-            freed += 1
-    return freed
+    rows = transaction.execute(select(leases.c.token, leases.c.message, leases.c.upstream).where(which)).all()
+    ended = end_leases(transaction, [row.token for row in rows])
+    for row in rows:
+        if row.token in ended:
+            positions = requeue(transaction, row.token, row.message, row.upstream, ended[row.token])
+            add_event(transaction, row.message, "interrupted", positions, row.upstream)
+    return len(ended)
+
+
+def end_leases(transaction: Transaction, tokens: Sequence[str]) -> dict[str, str | None]:
+    """End those leases that are still there; return what an operator wished meanwhile, by token."""
+    statements = transaction.statements
+    return dict(transaction.cursor.rows(statements.end_leases, (statements.several(tokens),)))
 
 
 def requeue(
@@ -193,7 +214,7 @@ def requeue(
     transaction.count(upstream, _IN_FLIGHT, -len(positions))
     if state == RecipientState.REMOVED:
         add_event(transaction, message, "removed", positions, upstream)
-        end_messages(transaction, [message])
+        end_messages(transaction, endings_of(transaction, [message]))
     else:
         transaction.count(upstream, state, len(positions))
     if state == _QUEUED:

@@ -89,10 +89,8 @@ class Database:
         """Return the statement in this database's SQL."""
         compiled: Any = statement.compile(dialect=self.engine.dialect)
         sql, names = str(compiled), tuple(compiled.positiontup or ())
-        if sql.endswith(_NO_OFFSET):
-            # SQLAlchemy gives SQLite an OFFSET with every LIMIT.
-            return Statement(sql.removesuffix(_NO_OFFSET), names[:-1])
-        return Statement(sql, names)
+        # SQLAlchemy gives SQLite an OFFSET of nothing with every LIMIT.
+        return Statement(sql.replace(_NO_OFFSET, ""), tuple(name for name in names if not name.startswith("param_")))
 
     def broken(self, connection: Connection, error: BaseException) -> bool:
         """Return True where the connection should be opened anew after `error`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from relay.spool.transaction import Transaction
@@ -11,19 +12,39 @@ AT_ONCE: Final = 1024 * 1024
 """Octets up to which content is removed in the transaction that ends it; larger content goes in steps behind it."""
 
 
-def end_messages(transaction: Transaction, ids: Iterable[str]) -> None:
-    """Remove the content of those messages given of which no recipient waits."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A message that may be over."""
+
+    message: str
+    client: str
+    content: str
+    size: int
+
+
+def endings_of(transaction: Transaction, ids: Sequence[str]) -> list[Ending]:
+    """Look up what `end_messages` has to know."""
+    rows = transaction.cursor.rows(transaction.statements.endings, (transaction.statements.several(ids),))
+    return [Ending(*row) for row in rows]
+
+
+def end_messages(transaction: Transaction, endings: Iterable[Ending]) -> None:
+    """Remove the content of those messages given, each once, of which no recipient waits."""
     cursor, statements = transaction.cursor, transaction.statements
-    small: list[tuple[str]] = []
-    for id_ in ids:
-        if cursor.rows(statements.waits, (id_,)):
+    asked = list(endings)
+    if not asked:
+        return
+    ids = statements.several([ending.message for ending in asked])
+    waiting = {row[0] for row in cursor.rows(statements.waiting, (ids,))}
+    small: list[str] = []
+    for ending in asked:
+        if ending.message in waiting:
             continue
-        client, content, size = cursor.rows(statements.ended, (id_,))[0]
-        transaction.count_message(client, -1)
-        if size <= AT_ONCE:
-            small.append((content,))
+        transaction.count_message(ending.client, -1)
+        if ending.size <= AT_ONCE:
+            small.append(ending.content)
         else:
-            cursor.run(statements.put_unnamed, (content, transaction.identifiers.node, transaction.now))
-            transaction.loose.append(content)
+            cursor.run(statements.put_unnamed, (ending.content, transaction.identifiers.node, transaction.now))
+            transaction.loose.append(ending.content)
     if small:
-        cursor.many(statements.remove_chunks, small)
+        cursor.run(statements.remove_chunks, (statements.several(small),))

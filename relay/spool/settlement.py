@@ -8,8 +8,9 @@ from typing import Any
 
 from relay.reply import Reply
 from relay.spool.arrivals import Parcel, put
-from relay.spool.claims import requeue
-from relay.spool.endings import end_messages
+from relay.spool.claims import end_leases, requeue
+from relay.spool.contents import StoredContent
+from relay.spool.endings import Ending, end_messages
 from relay.spool.notation import reply_text
 from relay.spool.records import Claim, HoldReason, RecipientState, Settlement, SpooledRecipient
 from relay.spool.trace import event_row
@@ -32,30 +33,38 @@ def settle(transaction: Transaction, asked: Sequence[Settling]) -> list[bool]:
     rows: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
     notices: list[Parcel] = []
-    ended: dict[str, None] = {}
-    unnamed: list[Settling] = []
+    endings: dict[str, Ending] = {}
+    forgotten: list[Settling] = []
+    ended = end_leases(transaction, [one.claim.lease.token for one in asked])
     for one in asked:
-        lease = cursor.rows(statements.end_lease, (one.claim.lease.token,))
-        results.append(bool(lease))
-        if not lease:
+        token = one.claim.lease.token
+        results.append(token in ended)
+        if token not in ended:
             continue
-        changed = _rows(transaction, one, lease[0][0])
+        # Popped: the same claim may be settled twice in one group.
+        changed = _rows(transaction, one, ended.pop(token))
         rows += changed
         events += _events(transaction, one, changed)
         notices += one.notices
         if len(changed) < len(one.claim.recipients):
-            unnamed.append(one)
+            forgotten.append(one)
         if any(row[0] in _FINAL for row in changed):
-            ended[one.claim.message.id] = None
+            endings[one.claim.message.id] = _ending(one.claim)
     cursor.many(statements.settle, rows)
     cursor.many(statements.put_event, events)
-    for one in unnamed:
+    for one in forgotten:
         # A recipient that was forgotten is tried again rather than lost.
         requeue(transaction, one.claim.lease.token, one.claim.message.id, one.claim.upstream, None)
     if notices:
         put(transaction, notices)
-    end_messages(transaction, ended)
+    end_messages(transaction, endings.values())
     return results
+
+
+def _ending(claim: Claim) -> Ending:
+    message, content = claim.message, claim.content
+    key = content.key if isinstance(content, StoredContent) else message.id
+    return Ending(message.id, message.origin.client, key, message.size)
 
 
 _FINAL = {state.value for state in RecipientState if not state.waiting}

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Table, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from relay.spool import schema
 from relay.spool.database import Database, Statement
 from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS
+from relay.spool.records import Priority
 from relay.spool.schema import QUEUED, WAITING, chunks, counts, events, leases, messages, recipients, unnamed, uses
 
 
@@ -19,29 +36,39 @@ class Statements:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.postgresql = not database.sqlite
-        compile_ = database.compile
         self.put_message = self._insert(messages)
         self.put_recipient = self._insert(recipients)
         self.put_chunk = self._insert(chunks)
         self.put_unnamed = self._insert(unnamed)
         self.put_event = self._insert(events)
         self.put_lease = self._insert(leases)
-        # content
-        self.name_content = compile_(delete(unnamed).where(unnamed.c.content == bindparam("content")))
-        self.remove_chunks = compile_(delete(chunks).where(chunks.c.content == bindparam("content")))
-        # content
-        self.read_chunks = compile_(
-            select(chunks.c.octets).where(chunks.c.content == bindparam("content")).order_by(chunks.c.number)
-        )
-        # content, number
-        self.read_chunk = compile_(
-            select(chunks.c.octets).where(
-                chunks.c.content == bindparam("content"), chunks.c.number == bindparam("number")
-            )
-        )
+        self._contents()
         self._claiming()
         self._settling()
         self._counting()
+
+    def several(self, keys: Sequence[str]) -> Any:
+        """Return the value for a statement that is about several keys at once."""
+        return list(keys) if self.postgresql else json.dumps(keys)
+
+    def _among(self, column: Column[Any]) -> ColumnElement[bool]:
+        """Return that a column has one of the keys given by `several`."""
+        if self.postgresql:
+            return column == any_(bindparam("keys", type_=ARRAY(Text)))
+        return column.in_(select(func.json_each(bindparam("keys")).table_valued("value").c.value))
+
+    def _contents(self) -> None:
+        compile_ = self._database.compile
+        # content
+        self.name_content = compile_(delete(unnamed).where(unnamed.c.content == bindparam("content")))
+        # contents
+        self.remove_chunks = compile_(delete(chunks).where(self._among(chunks.c.content)))
+        # contents
+        self.read_chunks = compile_(
+            select(chunks.c.content, chunks.c.octets)
+            .where(self._among(chunks.c.content))
+            .order_by(chunks.c.content, chunks.c.number)
+        )
 
     def _insert(self, table: Table) -> Statement:
         return self._database.compile(insert(table).values({c.name: bindparam(c.name) for c in table.columns}))
@@ -63,12 +90,22 @@ class Statements:
             .limit(bindparam("limit"))
             .with_for_update(skip_locked=True, of=recipients)
         )
-        # upstream, priority
+        # upstream, upstream, upstream
         self.next_due = compile_(
-            select(r.next_attempt_at)
-            .where(r.upstream == bindparam("upstream"), r.priority == bindparam("priority"), QUEUED)
-            .order_by(r.next_attempt_at)
-            .limit(literal_column("1"))
+            select(
+                *(
+                    select(r.next_attempt_at)
+                    .where(
+                        r.upstream == bindparam(f"upstream{priority}"),
+                        r.priority == literal_column(str(priority.value)),
+                        QUEUED,
+                    )
+                    .order_by(r.next_attempt_at)
+                    .limit(literal_column("1"))
+                    .scalar_subquery()
+                    for priority in Priority
+                )
+            )
         )
         # lease, message, position
         self.take = compile_(
@@ -82,8 +119,10 @@ class Statements:
     def _settling(self) -> None:
         compile_ = self._database.compile
         r = recipients.c
-        # token
-        self.end_lease = compile_(delete(leases).where(leases.c.token == bindparam("token")).returning(leases.c.wish))
+        # tokens
+        self.end_leases = compile_(
+            delete(leases).where(self._among(leases.c.token)).returning(leases.c.token, leases.c.wish)
+        )
         # expires_at, token
         self.renew_lease = compile_(
             update(leases)
@@ -107,13 +146,13 @@ class Statements:
                 lease=literal_column("NULL"),
             )
         )
-        # id
-        self.ended = compile_(
-            select(messages.c.client, messages.c.content, messages.c.size).where(messages.c.id == bindparam("id"))
-        )
-        # message
-        self.waits = compile_(
-            select(r.position).where(r.message == bindparam("message"), WAITING).limit(literal_column("1"))
+        # messages
+        self.waiting = compile_(select(r.message).distinct().where(self._among(r.message), WAITING))
+        # messages
+        self.endings = compile_(
+            select(messages.c.id, messages.c.client, messages.c.content, messages.c.size).where(
+                self._among(messages.c.id)
+            )
         )
 
     def _counting(self) -> None:
