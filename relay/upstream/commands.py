@@ -34,7 +34,8 @@ def mail_command(envelope: Envelope, content: Content, extensions: Extensions) -
     words = [f"MAIL FROM:<{envelope.reverse_path or ''}>"]
     if "SIZE" in extensions:
         words.append(f"SIZE={content.size}")
-    utf8 = "SMTPUTF8" in extensions and (envelope.smtputf8 or speaks_utf8(envelope))
+    # Said for an all-ASCII message it would keep servers from passing it on that could take it.
+    utf8 = "SMTPUTF8" in extensions and ((envelope.smtputf8 and content.eight_bit) or speaks_utf8(envelope))
     if "8BITMIME" in extensions and (content.eight_bit or utf8 or envelope.body is Body.EIGHT_BIT_MIME):
         words.append("BODY=8BITMIME")
     if utf8:

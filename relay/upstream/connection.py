@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +31,14 @@ class Route:
     security: str
     ehlo_name: str
     timeout: float = 60.0
+
+
+def _ascii(name: str) -> bytes:
+    """Return a host's name as EHLO may say it (RFC 5321 §2.3.5)."""
+    try:
+        return name.encode("ascii") if name.isascii() else name.encode("idna")
+    except UnicodeError:
+        return name.encode("ascii", "replace")
 
 
 class Connection:
@@ -76,11 +83,13 @@ class Connection:
         self.protocol.write(line + b"\r\n")
         return await self.protocol.next_reply(self.route.timeout)
 
-    async def greet(self) -> None:
-        """Say EHLO and learn what is offered."""
+    async def greet(self, *, logged_in: bool = False) -> None:
+        """Say EHLO and learn what is offered; a server that minds being asked `logged_in` offers what it did before."""
         self.phase = Phase.EHLO
-        name = self.route.ehlo_name.encode("ascii", "replace")
+        name = _ascii(self.route.ehlo_name)
         said = await self.command(b"EHLO " + name)
+        if logged_in and said.permanent:
+            return
         if said.code in {500, 502, 504} and self.route.security != "starttls":
             # RFC 5321 §4.1.4: a server of before 1995 knows HELO only; it offers nothing, AUTH included.
             self.welcome = await self.command(b"HELO " + name)
@@ -93,11 +102,14 @@ class Connection:
 
     async def quit(self) -> None:
         """Say QUIT, wait a moment for the reply, close. Never raises but for cancellation."""
-        with contextlib.suppress(*NETWORK_ERRORS):
+        try:
             if self.usable:
                 self.protocol.write(b"QUIT\r\n")
                 await self.protocol.next_reply(_QUIT_SECONDS)
-        self.protocol.abort()
+        except NETWORK_ERRORS:
+            pass
+        finally:
+            self.protocol.abort()
 
     def abort(self) -> None:
         """Close at once, without QUIT."""

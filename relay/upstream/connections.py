@@ -110,8 +110,12 @@ class Connections:
 
     def _watch(self) -> None:
         """Wake up when the first idle connection has to go."""
-        if self._timer is None and self._idle and self._closer is None:
-            at = min(self._ends_at(connection) for connection in self._idle)
+        if not self._idle or self._closer is not None:
+            return
+        at = min(self._ends_at(connection) for connection in self._idle)
+        if self._timer is None or at < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_at(at, self._time_is_up)
 
     def _time_is_up(self) -> None:

@@ -91,7 +91,7 @@ async def log_in(connection: Connection, credential: Credential, setting: str = 
             raise connection.end(Cause.GARBLED)
         if not said.positive:
             raise ConversationEnded(Phase.AUTH, said, challenge=challenge)
-        await connection.greet()
+        await connection.greet(logged_in=True)
         connection.welcome = said
     except NETWORK_ERRORS as error:
         raise ended_by(error, connection.phase, connection.route.host) from error

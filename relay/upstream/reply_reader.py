@@ -10,6 +10,8 @@ LINE_LIMIT = 8192
 REPLY_LIMIT = 65536
 """Octets of one reply with all its lines; a server that never ends one must not fill our memory."""
 
+_KNOWN = 32
+
 
 class ReplyReader:
     """Feed it what comes; it gives whole replies in order, until `garbled` says why what came is not SMTP."""
@@ -20,6 +22,8 @@ class ReplyReader:
         self._rest = b""
         self._lines: list[str] = []
         self._octets = 0
+        # A server says the same few lines over and over.
+        self._known: dict[bytes, Reply] = {}
 
     @property
     def between_replies(self) -> bool:
@@ -43,6 +47,8 @@ class ReplyReader:
         return replies
 
     def _take(self, line: bytes) -> Reply | None:
+        if not self._lines and (known := self._known.get(line)) is not None:
+            return known
         self._octets += len(line)
         code, mark = line[:3], line[3:4]
         if len(line) > LINE_LIMIT or self._octets > REPLY_LIMIT:
@@ -54,6 +60,10 @@ class ReplyReader:
         self._lines.append(line[4:].decode("utf-8", "replace").rstrip(" \t"))
         if mark == b"-":
             return None
-        text = "\n".join(self._lines)
+        said = parse_reply(int(code), "\n".join(self._lines), self._said_by)
+        if len(self._lines) == 1:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[line] = said
         self._lines, self._octets = [], 0
-        return parse_reply(int(code), text, self._said_by)
+        return said

@@ -97,12 +97,11 @@ class Smarthost:
     async def _attempt(
         self, envelope: Envelope, content: Content, clearance: Clearance, long_lines: bool, *, fresh: bool
     ) -> tuple[Conversation, bool]:
-        """Return the report, and whether the connection had been used before."""
+        """Return the report, and whether the connection had been idle before."""
         try:
             connection = await self._connections.acquire(fresh=fresh)
         except ConversationEnded as end:
             return end.conversation(len(envelope.recipients)), False
-        kept = connection.kept
         connection.transactions += 1
         try:
             narrow = content.eight_bit and "8BITMIME" not in connection.extensions
@@ -113,7 +112,7 @@ class Smarthost:
                 said = reply_for(Cause.CONTENT_UNREADABLE, Phase.MAIL, self._route.host)
                 nothing = (None,) * len(envelope.recipients)
                 return Conversation(Phase.MAIL, nothing, said, Cause.CONTENT_UNREADABLE), False
-            return await Transaction(connection, envelope, offered, clearance).run(), kept
+            return await Transaction(connection, envelope, offered, clearance).run(), connection.kept
         except BaseException:
             connection.abort()
             raise
@@ -136,6 +135,10 @@ class Smarthost:
         try:
             await connection.open(context)
             await log_in(connection, credential, self._auth)
+        except ConversationEnded:
+            # Said properly, so that the provider has forgotten this connection when the next one is opened.
+            await connection.quit()
+            raise
         except BaseException:
             connection.abort()
             raise

@@ -51,6 +51,8 @@ class Transaction:
             commands = self._commands()
             await self._clearance.before_mail()
             if not self._protocol.usable:
+                # It was open when we began to wait for the quota: the same as one that ended while it was idle.
+                self._connection.kept = True
                 raise self._end(Cause.DISCONNECTED)
             await self._reset()
             await self._offer(commands)

@@ -132,6 +132,39 @@ async def test_cancelled_anywhere_the_connection_is_closed() -> None:
                 assert said.phase is Phase.DONE
 
 
+async def test_a_connection_that_ends_while_the_quota_is_waited_for_is_replaced() -> None:
+    with ScriptedServer() as server:
+
+        class Waiting(Cleared):
+            async def before_mail(self) -> None:
+                await super().before_mail()
+                if self.mails == 1:
+                    server.close()
+                    server.open()
+                    await eventually(lambda: upstream.connections == 0)
+
+        cleared = Waiting()
+        async with smarthost(server) as upstream:
+            assert (await upstream.send(envelope(), MESSAGE, cleared)).phase is Phase.DONE
+    assert cleared.mails == 2
+    assert len([command for command in server.commands if command.startswith("MAIL")]) == 1
+
+
+async def test_a_refused_login_is_ended_properly() -> None:
+    with ScriptedServer(users={"clinic": "word"}) as server:
+        async with smarthost(server, Password("clinic", "wrong")) as upstream:
+            await upstream.probe()
+        assert server.commands[-1] == "QUIT"
+
+
+async def test_a_server_that_wants_no_second_ehlo() -> None:
+    with ScriptedServer(users={"clinic": "word"}) as server:
+        server.script.then("EHLO", "250-upstream.test\n250-DSN\n250 AUTH PLAIN", "503 5.5.1 Once is enough")
+        async with smarthost(server, Password("clinic", "word")) as upstream:
+            said = await upstream.send(envelope(), MESSAGE, Cleared())
+    assert (said.phase, said.dsn) == (Phase.DONE, True)
+
+
 async def test_a_clearance_that_fails_fails_the_sending() -> None:
     class Broken(Cleared):
         async def before_mail(self) -> None:

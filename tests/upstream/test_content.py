@@ -4,12 +4,14 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
 
 from relay.envelope import WholeContent
 from relay.upstream.contract import Cause, Phase
+from tests.rig.certificate import CertificateAuthority
 from tests.rig.scripted import EXTENSIONS, ScriptedServer
 from tests.upstream.offering import MESSAGE, Cleared, envelope, mailbox, smarthost
 from tests.upstream.raw import raw_server, until_data
@@ -36,7 +38,9 @@ class Stream:
             yield CHUNK
 
 
-async def test_a_large_message_is_never_whole_in_memory() -> None:
+@pytest.mark.parametrize("security", ["none", "starttls"])
+async def test_a_large_message_is_never_whole_in_memory(security: str, tmp_path: Path) -> None:
+    leaf = CertificateAuthority(tmp_path).leaf()
     process = psutil.Process()
     most = 0
 
@@ -44,8 +48,8 @@ async def test_a_large_message_is_never_whole_in_memory() -> None:
         nonlocal most
         most = max(most, process.memory_info().rss)
 
-    with ScriptedServer(keep_content=False) as server:
-        async with smarthost(server) as upstream:
+    with ScriptedServer(keep_content=False, security=security, leaf=leaf) as server:
+        async with smarthost(server, ca_file=leaf.authority) as upstream:
             assert (await upstream.send(envelope(), Stream(8), Cleared())).phase is Phase.DONE
             before = process.memory_info().rss
             said = await upstream.send(envelope(), Stream(400, look), Cleared())

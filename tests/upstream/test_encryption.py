@@ -68,7 +68,7 @@ async def test_starttls_that_is_not_offered_is_not_done_without() -> None:
         async with smarthost(server, Password("clinic", "word"), security="starttls") as upstream:
             said = await upstream.send(envelope(), MESSAGE, Cleared())
     assert (said.phase, said.cause) == (Phase.STARTTLS, Cause.STARTTLS_MISSING)
-    assert [command.split()[0] for command in server.commands] == ["EHLO"]
+    assert [command.split()[0] for command in server.commands] == ["EHLO", "QUIT"]
 
 
 @pytest.mark.parametrize("text", ["454 4.7.0 TLS not available", "554 5.7.0 Never"])

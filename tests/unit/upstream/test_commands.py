@@ -32,7 +32,8 @@ NONE = offered()
         (Envelope(A, (), Body.EIGHT_BIT_MIME), ASCII, ALL, "MAIL FROM:<a@clinic.test> SIZE=17 BODY=8BITMIME"),
         (Envelope(UMLAUT, ()), ASCII, ALL, "MAIL FROM:<ä@clinic.test> SIZE=17 BODY=8BITMIME SMTPUTF8"),
         (Envelope(A, (Recipient(UMLAUT),)), ASCII, ALL, "MAIL FROM:<a@clinic.test> SIZE=17 BODY=8BITMIME SMTPUTF8"),
-        (Envelope(A, (), smtputf8=True), ASCII, ALL, "MAIL FROM:<a@clinic.test> SIZE=17 BODY=8BITMIME SMTPUTF8"),
+        (Envelope(A, (), smtputf8=True), EIGHT_BIT, ALL, "MAIL FROM:<a@clinic.test> SIZE=18 BODY=8BITMIME SMTPUTF8"),
+        (Envelope(A, (), smtputf8=True), ASCII, ALL, "MAIL FROM:<a@clinic.test> SIZE=17"),
         (Envelope(A, (), smtputf8=True), ASCII, NONE, "MAIL FROM:<a@clinic.test>"),
         (
             Envelope(A, (), envelope_id="Q+2BQ", dsn_return=DsnReturn.FULL),
