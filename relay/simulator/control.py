@@ -8,11 +8,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from relay.simulator.faults import ActiveFault, UnknownFault, known_faults
-from relay.simulator.http_server import Request, Response
+from relay.simulator.http_server import HttpServer, Request, Response
 from relay.simulator.mailbox import ReceivedMessage
 
 if TYPE_CHECKING:
     from relay.simulator.simulator import Simulator
+    from relay.simulator.smtp_server import SmtpServer
 
 HELP = """The controls of Relay's simulator
   GET    /state                    ports and counts
@@ -26,6 +27,8 @@ HELP = """The controls of Relay's simulator
   POST   /tokens/revoke            everybody has to sign in again
   POST   /device                   {"user_code": "ABCDEFGHJ"}: sign in
   POST   /hangup                   cut all SMTP connections off
+  POST   /close/NAME               microsoft365, gmail, ses or authority: refuse connections
+  POST   /reopen/NAME              ... and no longer
 """
 
 
@@ -50,6 +53,8 @@ class Control:
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
         head, _, rest = request.path.strip("/").partition("/")
+        if request.method == "POST" and head in ("close", "reopen"):
+            return await self._reach(head, rest)
         step = self._steps.get((request.method, head))
         if step is None:
             return _wrong(404, "no such control; GET / lists them")
@@ -123,6 +128,16 @@ class Control:
         if not self._simulator.entra.device_codes.approve(str(said.get("user_code", "")), user):
             return _wrong(404, "no such user_code is waiting")
         return Response.json({"signed_in": user})
+
+    async def _reach(self, head: str, name: str) -> Response:
+        if name not in ("microsoft365", "gmail", "ses", "authority"):
+            return _wrong(404, "microsoft365, gmail, ses or authority")
+        server: SmtpServer | HttpServer = getattr(self._simulator, name)
+        if head == "close":
+            await server.close()
+        else:
+            server.reopen()
+        return Response.json({"name": name, "reachable": head == "reopen"})
 
     def _hang_up(self, rest: str, said: dict[str, Any]) -> Response:
         simulator = self._simulator

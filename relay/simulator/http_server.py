@@ -73,8 +73,12 @@ class HttpServer:
         self.port = self._listener.open(host, port, context)
 
     async def close(self) -> None:
-        """Stop listening and cut off what goes on."""
+        """Stop listening and cut off what goes on: connecting is refused from now on."""
         await self._listener.close()
+
+    def reopen(self) -> None:
+        """Listen on the same port again; raises OSError where it is taken."""
+        self._listener.reopen()
 
     async def _converse(self, connection: Connection) -> None:
         protocol = h11.Connection(h11.SERVER)

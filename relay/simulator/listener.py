@@ -25,6 +25,7 @@ class Listener:
     def __init__(self, converse: Converse, too_many: bytes = b"") -> None:
         self._converse = converse
         self._too_many = too_many
+        self._places: list[tuple[str, int, ssl.SSLContext | None]] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._connections: dict[asyncio.Task[None], Connection] = {}
 
@@ -35,11 +36,15 @@ class Listener:
 
     def open(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
         """Listen, in TLS from the first octet where there is a context; returns the port. Raises OSError."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=512)
-        listening.setblocking(False)
-        self._accepting.append(asyncio.get_running_loop().create_task(self._accept(listening, context)))
-        return int(listening.getsockname()[1])
+        port = self._listen(host, port, context)
+        self._places.append((host, port, context))
+        return port
+
+    def reopen(self) -> None:
+        """Listen again where `close` ended it; raises OSError where somebody else has the port by now."""
+        if not self._accepting:
+            for place in self._places:
+                self._listen(*place)
 
     def hang_up(self) -> int:
         """Cut off every connection, go on listening; returns how many there were."""
@@ -58,6 +63,13 @@ class Listener:
         # A transport that was cut off in its handshake is closed in the loop's next rounds.
         for _ in range(3):
             await asyncio.sleep(0)
+
+    def _listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=512)
+        listening.setblocking(False)
+        self._accepting.append(asyncio.get_running_loop().create_task(self._accept(listening, context)))
+        return int(listening.getsockname()[1])
 
     async def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()

@@ -37,7 +37,8 @@ from relay.simulator.tokens import Tokens, signing_key
 class Simulator:
     """Open it with `async with`; what it keeps goes when it ends, but for certificates in `options.directory`.
 
-    `microsoft365`, `gmail`, `ses`: the SMTP services (`.port`, `.implicit_port`, `.hang_up()`, `.open_connections`).
+    `microsoft365`, `gmail`, `ses`: the SMTP services (`.port`, `.implicit_port`, `.hang_up()`, `.open_connections`);
+    `authority`: Entra's HTTPS server. Each can be unreachable: `await .close()`, then `.reopen()`.
     `entra`: the authority's state (`.requests`, `.grants`, `.client_secrets`, `.certificates.register(pem)`,
     `.device_codes.approve(user_code, user)`, `.revoke_refresh_tokens()`). `tokens`: `.expire()`, `.lifetime`, `.roles`.
     `faults`: `.set(name, ...)`, `.clear()`. `violations`: breaches of the protocol by clients.
@@ -46,6 +47,7 @@ class Simulator:
     microsoft365: SmtpServer
     gmail: SmtpServer
     ses: SmtpServer
+    authority: HttpServer
     entra: Entra
     tokens: Tokens
     ca_file: Path
@@ -68,10 +70,10 @@ class Simulator:
             self.premises = Premises(options, self._spool, context, self._received)
             self.tokens = Tokens(options)
             self.entra = Entra(options, self.tokens, self.premises.faults)
-            self._authority = HttpServer(self.entra.answer)
-            exits.push_async_callback(self._authority.close)
-            await self._authority.open(options.host, options.authority_port, context)
-            self.entra.origin = f"https://{_url_host(self.host)}:{self._authority.port}"
+            self.authority = HttpServer(self.entra.answer)
+            exits.push_async_callback(self.authority.close)
+            await self.authority.open(options.host, options.authority_port, context)
+            self.entra.origin = f"https://{_url_host(self.host)}:{self.authority.port}"
             self.microsoft365 = SmtpServer(
                 provider_named("microsoft365"), Microsoft365(options, self.tokens), self.premises
             )

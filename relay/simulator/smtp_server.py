@@ -37,8 +37,12 @@ class SmtpServer:
         return self._listener.hang_up()
 
     async def close(self) -> None:
-        """Stop listening and cut every connection off."""
+        """Stop listening and cut every connection off: connecting is refused from now on."""
         await self._listener.close()
+
+    def reopen(self) -> None:
+        """Listen on the same ports again; raises OSError where one is taken."""
+        self._listener.reopen()
 
     async def _converse(self, connection: Connection) -> None:
         self._premises.connections[self.provider.name] += 1

@@ -159,3 +159,17 @@ async def test_connections_are_cut_off(simulator: Simulator) -> None:
         assert await client.reply() == ""
     async with RawClient(simulator, simulator.ses) as client:
         assert client.greeting.startswith("220")
+
+
+@pytest.mark.parametrize("name", ["microsoft365", "gmail", "ses"])
+async def test_a_provider_cannot_be_reached_for_a_while(simulator: Simulator, name: str) -> None:
+    server = getattr(simulator, name)
+    async with RawClient(simulator, server) as client:
+        await server.close()
+        assert await client.reply() == ""
+    with pytest.raises(OSError, match=r"refused|failed"):
+        await RawClient(simulator, server).__aenter__()
+    server.reopen()
+    server.reopen()
+    async with RawClient(simulator, server) as client:
+        assert client.greeting.startswith("220")

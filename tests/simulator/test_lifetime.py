@@ -211,6 +211,15 @@ async def test_failures_by_control(simulator: Simulator) -> None:
         assert said["error"]
 
 
+async def test_the_authority_cannot_be_reached_for_a_while(simulator: Simulator) -> None:
+    assert await ask(simulator, "POST", "/close/authority") == (200, {"name": "authority", "reachable": False})
+    with pytest.raises(requests.ConnectionError):
+        await asyncio.to_thread(discovered_issuer, simulator)
+    assert (await ask(simulator, "POST", "/reopen/authority"))[0] == 200
+    assert await asyncio.to_thread(discovered_issuer, simulator)
+    assert (await ask(simulator, "POST", "/close/else"))[0] == 404
+
+
 async def test_messages_and_state_by_control(simulator: Simulator) -> None:
     await submit(simulator)
     _, listed = await ask(simulator, "GET", "/messages")
