@@ -77,8 +77,8 @@ class Reception:
         return self._held > self._threshold
 
     async def spill(self) -> None:
-        """Write what is held to the spool, but for a last piece smaller than a chunk."""
-        await self._write(least=CHUNK)
+        """Hand what is held to the spool."""
+        await self._write()
 
     async def finish(self) -> bytes | Draft | None:
         """Return the content, all of it; None when it was refused."""
@@ -91,7 +91,7 @@ class Reception:
                 self._take_header(self._reader.header, body)
             self._take(body)
         if self._draft is not None and self.refusal is None:
-            await self._write(least=1)
+            await self._write()
         if self.refusal is not None:
             await self.discard()
             return None
@@ -130,18 +130,15 @@ class Reception:
         self._pieces = []
         self._held = 0
 
-    async def _write(self, least: int) -> None:
-        held = memoryview(b"".join(self._pieces))
-        self._pieces = []
+    async def _write(self) -> None:
+        pieces, self._pieces, self._held = self._pieces, [], 0
         try:
             if self._draft is None:
                 self._draft = self._new_draft()
-            while len(held) >= least:
-                piece, held = held[:CHUNK], held[CHUNK:]
-                await self._draft.write(bytes(piece))
+                # What was held until it was known to be large never is again: twenty of these at once are 20 MiB.
+                self._threshold = 0
+            pieces.reverse()
+            while pieces:
+                await self._draft.write(pieces.pop())
         except SpoolError as error:
             self._refuse(admission.refuse_for_spool(error), "spool")
-            return
-        self._held = len(held)
-        if held:
-            self._pieces.append(bytes(held))
