@@ -28,7 +28,7 @@ class Attempt:
         self.trial = trial
         self.counted = False
         self.past_dot = False
-        self._upstream = upstream
+        self.upstream = upstream
         self._meter = meter
         self._custody = custody
         self._journal = journal
@@ -55,7 +55,7 @@ class Attempt:
         """Return the conversation; None when it was interrupted so early that the message cannot have been taken."""
         task = self._task = asyncio.current_task()
         try:
-            return await self._upstream.send(self.claim.envelope, self.claim.content, self)
+            return await self.upstream.send(self.claim.envelope, self.claim.content, self)
         except asyncio.CancelledError:
             if not self._interrupted or task is None:
                 raise

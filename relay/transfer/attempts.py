@@ -41,7 +41,7 @@ class Attempts:
         self.meter: Meter
         self.backlog: deque[Claim] = deque()
         self.sending: set[Attempt] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: dict[asyncio.Task[None], Attempt] = {}
         self.reacting = 0
         self.stopped = False
         self._around = surroundings
@@ -65,6 +65,11 @@ class Attempts:
             if past_dot or not attempt.past_dot:
                 attempt.interrupt()
 
+    async def finish(self, upstream: Upstream) -> None:
+        """Return once nothing is sent by this object any more, which a reload replaced."""
+        while tasks := {task for task, attempt in self.tasks.items() if attempt.upstream is upstream}:
+            await asyncio.wait(tasks)
+
     async def give_back_backlog(self) -> None:
         """Make due again what was not begun."""
         claims = list(self.backlog)
@@ -84,11 +89,11 @@ class Attempts:
         attempt = Attempt(claim, self.upstream, self.meter, self._custody, self._around.journal, trial=trial)
         self.sending.add(attempt)
         task = asyncio.create_task(self._run(attempt))
-        self.tasks.add(task)
+        self.tasks[task] = attempt
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
         self._ended()
 
     async def _run(self, attempt: Attempt) -> None:

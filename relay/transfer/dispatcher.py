@@ -79,6 +79,11 @@ class Dispatcher:
             elif lane_now.attempts.upstream is not upstream or settings.upstream[name] != before.get(name):
                 lane_now.change(upstream, settings.upstream[name])
 
+    async def finish(self, upstream: Upstream) -> None:
+        """Return once nothing is sent by this object any more, which `apply` replaced or removed: it may be closed."""
+        for lane in [*self._lanes.values(), *self._leaving]:
+            await lane.attempts.finish(upstream)
+
     def usable(self, upstream: str) -> bool:
         """True where mail goes out by it just now: neither held nor unreachable."""
         lane = self._lanes.get(upstream)

@@ -107,7 +107,7 @@ class Lane:
             self._loaded = True
         if self._settling.troubled or self.attempts.reacting:
             await self._rest(now + _ERROR_PAUSE)
-        elif (gate := self.standing.gate) is not None:
+        elif (gate := await self.standing.look()) is not None:
             await self._while_held(gate, now)
         elif self.standing.reach.down:
             await self._while_down(now)
@@ -169,7 +169,7 @@ class Lane:
         probe_at = gate.next_probe_at
         due = probe_at is not None and (now >= probe_at or self._hurried)
         if not due or self.attempts.tasks:
-            await self._rest(now + _LOOK)
+            await self._rest(now + _LOOK if probe_at is None else max(now, min(now + _LOOK, probe_at)))
             return
         self._hurried = False
         if not await self._probed():

@@ -16,7 +16,8 @@ from relay.transfer.postmaster import Posted, Postmaster
 from relay.transfer.settlement import Terms, expired, settlement_for
 from relay.transfer.surroundings import Surroundings
 
-_SPOOL_PAUSE = 1.0
+_SPOOL_PAUSE = 0.2
+"""Seconds between two tries at a spool in trouble: short, to be there before leases that ran out are taken away."""
 
 
 class Settling:

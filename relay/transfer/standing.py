@@ -38,6 +38,7 @@ class Standing:
         self._around = surroundings
         self._alerts = alerts
         self._since: dict[str, int] = {}
+        self._gate_seen = False
 
     @property
     def gate(self) -> Gate | None:
@@ -83,6 +84,14 @@ class Standing:
             self.reach.succeeded()
             if trial or self.gate is None:
                 await self.release()
+
+    async def look(self) -> Gate | None:
+        """Return the gate; tell that it is over where somebody else opened it."""
+        gate = self.gate
+        if gate is None and self._gate_seen:
+            await self._alerts.over(self._upstream)
+        self._gate_seen = gate is not None
+        return gate
 
     async def release(self) -> None:
         """Open the gate, unless an operator put it up, and tell that it is over."""

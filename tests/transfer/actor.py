@@ -80,7 +80,9 @@ class Offer:
 
 
 class Actor:
-    """Follows `script` line by line, then `always`. `held_back`, while set, makes it wait before it answers."""
+    """Follows `script` line by line, then `always`. While `go` is not set, messages it was offered wait for the answer:
+    before the final dot, or with `waits_after_dot` behind it.
+    """
 
     def __init__(self, name: str, *script: Line, always: Line = taken) -> None:
         self._name = name
@@ -88,6 +90,7 @@ class Actor:
         self.always = always
         self.offers: list[Offer] = []
         self.probes = 0
+        self.conversations = 0
         self.open = 0
         self.most_open = 0
         self.waits_after_dot = False
@@ -102,19 +105,14 @@ class Actor:
     def connections(self) -> int:
         return self.open
 
-    @property
-    def taken(self) -> list[Offer]:
-        """What was offered, whatever came of it."""
-        return list(self.offers)
-
     async def send(self, envelope: Envelope, content: Content, clearance: Clearance) -> Conversation:
         self.open += 1
+        self.conversations += 1
         self.most_open = max(self.most_open, self.open)
         try:
             line = self.script.popleft() if self.script else self.always
             conversation = line(envelope)
             if conversation.phase < Phase.MAIL:
-                await self.go.wait()
                 return conversation
             await clearance.before_mail()
             octets = b"".join([piece async for piece in content.chunks()])

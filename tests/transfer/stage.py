@@ -113,6 +113,18 @@ class Stage:
     async def queue(self) -> list[QueueEntry]:
         return list(await self.spool.inspection.queue(Selection(), None, 1000))
 
+    async def remove(self, id_: str) -> None:
+        """What an operator's `queue remove` does."""
+        await self.spool.inspection.change("remove", Selection(id=id_))
+
+    async def settled_event(self, id_: str, event: str) -> None:
+        """Wait until the message's trace has this word."""
+        deadline = time.monotonic() + 20
+        while event not in await self.events(id_):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited for {event}: {await self.trace(id_)}")
+            await asyncio.sleep(0.01)
+
     async def settled(self, id_: str, *states: str) -> TraceEntry:
         """The message's trace, once its recipients are in these states."""
         entry = await self.trace(id_)
