@@ -25,7 +25,9 @@ class DotReader:
     def feed(self, octets: bytes) -> tuple[bytes, bytes | None]:
         """Return what became certain of the content, and what follows the end; None there until the end was found."""
         octets = self._held + octets
-        end = octets.find(_END)
+        # The first line that begins with a dot is mostly the end, so that one search does for both.
+        dot = octets.find(b"\r\n.")
+        end = octets.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             after: bytes | None = octets[end + 5 :]
             content = octets[: end + 2]
@@ -33,7 +35,7 @@ class DotReader:
             after = None
             content = octets[: len(octets) - _open_end(octets)]
             self._held = octets[len(content) :]
-        if b"\r\n." in content:
+        if dot != end:
             content = _STUFFED.sub(b"\r\n", content)
         if self._virtual and content:
             content = content[2:]

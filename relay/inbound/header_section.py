@@ -9,10 +9,12 @@ from typing import Final
 
 from relay.address import Mailbox, parse_mailbox
 
-_WANTED: Final = re.compile(
-    rb"^(received|from|message-id|date|mime-version|bcc|resent-bcc)[ \t]*+:", re.IGNORECASE | re.MULTILINE
-)
+_WANTED: Final = frozenset({b"received", b"from", b"message-id", b"date", b"mime-version", b"bcc", b"resent-bcc"})
+_FIRST_OCTETS: Final = frozenset(name[0] for name in _WANTED) | frozenset(name[0] - 32 for name in _WANTED)
 _FIELD_END: Final = re.compile(rb"\r\n(?![ \t])")
+_ONE_MAILBOX: Final = re.compile(
+    rb"[ \t]*(?:[ \tA-Za-z0-9.'&/-]*<([!-9;=?-~]+)>|([!#-'*+./-9=?A-Z^-~-]+@[a-zA-Z0-9.-]+))\s*"
+)
 _MESSAGE_ID: Final = re.compile(rb"<[^<>\s]{1,998}>")
 
 
@@ -41,18 +43,25 @@ def read_header_section(octets: bytes) -> HeaderSection:
     blind: list[tuple[int, int]] = []
     message_id = ""
     seen: set[bytes] = set()
-    for found in _WANTED.finditer(octets):
-        name = found[1].lower()
+    position = 0
+    for line in octets.split(b"\r\n"):
+        start, position = position, position + len(line) + 2
+        if not line or line[0] not in _FIRST_OCTETS:
+            continue
+        colon = line.find(b":")
+        name = line[:colon].rstrip().lower()
+        if colon < 0 or name not in _WANTED:
+            continue
         seen.add(name)
         if name == b"received":
             received += 1
         elif name == b"from":
-            authors += mailboxes_in(octets[found.end() : _end_of_field(octets, found.end())])
+            authors += mailboxes_in(octets[start + colon + 1 : _end_of_field(octets, start)])
         elif name == b"message-id" and not message_id:
-            word = _MESSAGE_ID.search(octets, found.end(), _end_of_field(octets, found.end()))
+            word = _MESSAGE_ID.search(octets, start, _end_of_field(octets, start))
             message_id = word[0].decode("utf-8", "replace") if word else ""
         elif name in (b"bcc", b"resent-bcc"):
-            blind.append((found.start(), _end_of_field(octets, found.end())))
+            blind.append((start, _end_of_field(octets, start)))
     return HeaderSection(
         received,
         tuple(authors),
@@ -80,6 +89,9 @@ def mailboxes_in(value: bytes) -> list[Mailbox | None]:
 
     Of `a@b.test <c@d.test>` the address is c@d.test, whatever the display name pretends.
     """
+    plain = _ONE_MAILBOX.fullmatch(value)
+    if plain is not None:
+        return [_mailbox((plain[1] or plain[2]).decode())]
     text = _without_comments(value.decode("utf-8", "surrogateescape").replace("\r\n", ""))
     if text is None:
         return [None]

@@ -7,6 +7,7 @@ waiting are taken here, and only here, by their private names.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, Final, cast
 
 BUFFER: Final = 64 * 1024
@@ -63,9 +64,10 @@ class Inflow:
         """Forget all."""
         self._buffer.clear()
 
-    async def wait(self) -> None:
-        """Return when more has come in, or the end; reading is resumed where it had paused."""
-        await self._reader._wait_for_data("wait")
+    def wait(self) -> Awaitable[None]:
+        """Return when awaited and more has come in, or the end; reading is resumed where it had paused."""
+        waiting: Awaitable[None] = self._reader._wait_for_data("wait")
+        return waiting
 
     def continue_with(self, transport: asyncio.Transport) -> None:
         """Let flow control act on another transport: the one above TLS."""

@@ -13,7 +13,7 @@ from relay.config.listener_settings import ListenerSettings, Security
 from relay.inbound import replies
 from relay.inbound.premises import Premises
 from relay.inbound.protocol import Protocol
-from relay.inbound.proxied import ProxiedDoor
+from relay.inbound.proxied import Door
 from relay.inbound.sockets import listening_sockets
 from relay.logs import Log
 
@@ -43,7 +43,7 @@ class Listener:
         self.connections: set[Protocol] = set()
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
-        self._doors: list[ProxiedDoor] = []
+        self._doors: list[Door] = []
 
     def bind(self) -> None:
         """Take the address. Raises InboundError."""
@@ -54,8 +54,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         prototype = Protocol()
         for bound in self._sockets:
-            if self.settings.proxy_protocol:
-                self._doors.append(ProxiedDoor(self, bound, lambda peer: prototype.opened_by(self, peer)))
+            if self.settings.proxy_protocol or self.settings.security == "implicit":
+                self._doors.append(Door(self, bound, lambda peer: prototype.opened_by(self, peer)))
             else:
                 server = await loop.create_server(lambda: prototype.opened_by(self, None), sock=bound, backlog=1024)
                 self._servers.append(server)

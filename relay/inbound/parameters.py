@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -31,8 +32,12 @@ class MailArguments:
     dsn_return: DsnReturn | None = None
 
 
+@functools.lru_cache(maxsize=1024)
 def mail_arguments(argument: bytes, *, extended: bool) -> MailArguments | Reply:
-    """Read what follows MAIL. `extended`: EHLO was said, so that parameters are allowed."""
+    """Read what follows MAIL. `extended`: EHLO was said, so that parameters are allowed.
+
+    Remembers the last ones, since an application says the same again and again.
+    """
     if argument[:5].upper() != b"FROM:":
         return replies.MAIL_SYNTAX
     try:

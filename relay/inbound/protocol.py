@@ -82,9 +82,10 @@ class Protocol(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: the conversation is a task of its own, whose end is the connection's."""
         plain = cast("asyncio.Transport", transport)
-        if self._settings.security == "implicit":
-            # The ClientHello must be read by TLS, not by us.
-            plain.pause_reading()
+        over_tls = transport.get_extra_info("ssl_object")
+        if over_tls is not None:
+            self._over_ssl = True
+            self._tls_version = over_tls.version()
         asyncio.StreamReaderProtocol.connection_made(self, transport)
         self.transport = plain
         self._watchdog = self.loop.call_at(self._deadline, self._watch)
@@ -175,8 +176,6 @@ class Protocol(SMTP):
         session: Session | None = None
         try:
             address = self._address = self._address or self._peer_address()
-            if self._settings.security == "implicit" and not await self.start_tls():
-                return
             if listener.full:
                 self.say(replies.TOO_MANY_CONNECTIONS)
                 self._reason = "too_many_connections"
@@ -198,12 +197,13 @@ class Protocol(SMTP):
 
     async def _commands(self, session: Session) -> None:
         turn = 0
+        inflow, premises = self._inflow, self._listener.premises
         while not session.over:
-            if self._listener.premises.draining and not session.receiving:
+            if premises.draining and not session.receiving:
                 self._reason = "drained"
                 self.say(replies.SHUTTING_DOWN)
                 return
-            line = self._inflow.line(RESPONSE_LIMIT)
+            line = inflow.line(RESPONSE_LIMIT)
             if line is None:
                 line = await self.line(RESPONSE_LIMIT)
                 turn = 0
@@ -211,16 +211,18 @@ class Protocol(SMTP):
             if turn >= _TURN:
                 turn = 0
                 await asyncio.sleep(0)
-            self.busy()
+            self._deadline = _NEVER
             if line is None or (len(line) > COMMAND_LIMIT and line[:5].upper() != b"AUTH "):
                 self.say(replies.LINE_TOO_LONG)
                 continue
             try:
-                reply = await session.answer(line)
+                reply = session.answer(line)
+                if not isinstance(reply, Reply):
+                    reply = await reply
             except Disconnected:
                 raise
             except Exception as error:  # a command's root: the client may go on
-                self._listener.premises.journal.failed("inbound.command", error)
+                premises.journal.failed("inbound.command", error)
                 await session.close()
                 reply = replies.OUR_ERROR
             if reply is not NOTHING:
@@ -270,8 +272,10 @@ class Protocol(SMTP):
         """Send what was said, and wait for input. Raises Disconnected."""
         if self._deadline == _NEVER:
             self.progressed()
-        self._flush()
-        await self._sent()
+        if self._unsent:
+            self._flush()
+        if cast("Any", self)._paused:
+            await self._sent()
         if self._inflow.ended:
             raise Disconnected
         self._waiting = True
@@ -282,12 +286,10 @@ class Protocol(SMTP):
 
     async def _sent(self) -> None:
         """Wait while the client reads less than we say."""
-        flow: Any = self
-        if flow._paused:
-            try:
-                await flow._drain_helper()
-            except ConnectionError:
-                raise Disconnected from None
+        try:
+            await cast("Any", self)._drain_helper()
+        except ConnectionError:
+            raise Disconnected from None
 
     async def start_tls(self) -> bool:
         """Become a TLS server. What came in before is dropped: RFC 3207 §4.2, and nobody may inject commands."""

@@ -1,4 +1,8 @@
-"""Connections that a load balancer hands on, each begun with a PROXY header on the bare socket, before any TLS."""
+"""Connections whose first octets are not SMTP's: a PROXY header on the bare socket, a TLS handshake, or both in turn.
+
+The handshake begins before anything reads: uvloop hands a connection over reading, so that a ClientHello which comes with
+it would be taken for SMTP.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +25,11 @@ _PAUSE: Final = 1.0
 _log = Log("relay.inbound")
 
 
-class ProxiedDoor:
-    """Accepts on one listening socket of `listener`. `made` makes the protocol of a client at an address."""
+class Door:
+    """Accepts on one listening socket of `listener`. `made` makes the protocol of a client at a proxied address."""
 
     def __init__(
-        self, listener: Listener, bound: socket.socket, made: Callable[[IPAddress], asyncio.BaseProtocol]
+        self, listener: Listener, bound: socket.socket, made: Callable[[IPAddress | None], asyncio.BaseProtocol]
     ) -> None:
         self._listener = listener
         self._bound = bound
@@ -34,7 +38,7 @@ class ProxiedDoor:
         self._accepting = asyncio.get_running_loop().create_task(self._accept())
 
     def close(self) -> None:
-        """Accept no more, and drop those that have not said their header."""
+        """Accept no more, and drop those that have not come in yet."""
         self._accepting.cancel()
         for task in self._pending:
             task.cancel()
@@ -56,19 +60,37 @@ class ProxiedDoor:
             task.add_done_callback(self._pending.discard)
 
     async def _admit(self, accepted: socket.socket, peer: str) -> None:
+        address: IPAddress | None = None
+        if self._listener.settings.proxy_protocol:
+            try:
+                address = await asyncio.wait_for(self._address(accepted, ip_address(peer)), _HEADER_TIMEOUT)
+            except (OSError, EOFError, TimeoutError) as error:
+                accepted.close()
+                self._tell(logging.DEBUG, peer, type(error).__name__)
+                return
+            except ValueError as error:
+                accepted.close()
+                self._tell(logging.WARNING, peer, str(error))
+                return
+            except BaseException:
+                accepted.close()
+                raise
+        await self._hand_over(accepted, address, peer)
+
+    async def _hand_over(self, accepted: socket.socket, address: IPAddress | None, peer: str) -> None:
+        loop, listener = asyncio.get_running_loop(), self._listener
+        implicit = listener.settings.security == "implicit"
+        context = listener.context if implicit else None
+        if implicit and context is None:
+            accepted.close()
+            return
+        timeout = listener.handshake_timeout if context else None
         try:
-            address = await asyncio.wait_for(self._address(accepted, ip_address(peer)), _HEADER_TIMEOUT)
-        except (OSError, EOFError, TimeoutError) as error:
-            accepted.close()
-            self._tell(logging.DEBUG, peer, type(error).__name__)
-        except ValueError as error:
-            accepted.close()
-            self._tell(logging.WARNING, peer, str(error))
-        except BaseException:
-            accepted.close()
-            raise
-        else:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: self._made(address), accepted)
+            await loop.connect_accepted_socket(
+                lambda: self._made(address), accepted, ssl=context, ssl_handshake_timeout=timeout
+            )
+        except (OSError, asyncio.IncompleteReadError) as error:
+            listener.handshake_failed(str(address or peer), error)
 
     async def _address(self, accepted: socket.socket, peer: IPAddress) -> IPAddress:
         if not any(

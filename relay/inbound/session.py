@@ -17,6 +17,7 @@ from relay.inbound.reception import Reception
 from relay.inbound.transaction import Transaction
 from relay.inbound.wire import Wire
 from relay.reply import Reply
+from relay.spool.contract import Draft
 
 COMMAND_LIMIT: Final = 4096
 """Octets of a command line; RFC 5321 §4.5.3.1.4 asks for 512, extensions add to it."""
@@ -55,28 +56,29 @@ class Session:
 
     # ---- what the protocol calls
 
-    async def answer(self, line: bytes) -> Reply:
+    def answer(self, line: bytes) -> Reply | Awaitable[Reply]:
         """Do what a command line says, and return the reply to it."""
         verb, _, argument = line.partition(b" ")
-        verb = verb.strip().upper()
+        verb = verb.upper()
         command = COMMANDS.get(verb)
         if command is None:
-            return self._unknown(verb)
+            return self._unknown(verb.strip())
         self.spoken = True
         if self._settings.require_tls and self._wire.tls is None and verb not in _BEFORE_TLS:
             return self._refused("tls", replies.ENCRYPTION_REQUIRED if verb == b"AUTH" else replies.TLS_FIRST)
         if self.receiving and verb in _FORGETTING:
-            await self.close()
-        reply = command(self, argument.strip())
-        if not isinstance(reply, Reply):
-            reply = await reply
-        # Between the chunks of BDAT the content is still coming in.
-        self.receiving = self._transaction is not None and self._transaction.reception is not None
-        return reply
+            return self._forget_first(command, argument.strip())
+        return command(self, argument.strip())
+
+    async def _forget_first(self, command: _Command, argument: bytes) -> Reply:
+        await self.close()
+        reply = command(self, argument)
+        return reply if isinstance(reply, Reply) else await reply
 
     async def close(self) -> None:
         """Forget what was not handed over. The connection has ended, in whatever way."""
         transaction, self._transaction = self._transaction, None
+        self.receiving = False
         if transaction is not None and transaction.reception is not None:
             await transaction.reception.discard()
 
@@ -287,6 +289,14 @@ class Session:
         content = await reception.finish()
         # From here on the content is refused, or the spool's: a hang-up must not discard it.
         self._transaction = None
+        try:
+            return await self._handed_over(transaction, reception, content)
+        finally:
+            self.receiving = False
+
+    async def _handed_over(
+        self, transaction: Transaction, reception: Reception, content: bytes | Draft | None
+    ) -> Reply:
         if content is None:
             reply, reason = reception.refusal or (replies.OUR_ERROR, "spool")
             reverse_path = transaction.arguments.reverse_path
