@@ -107,12 +107,14 @@ async def test_a_settlement_that_the_spool_refuses_is_kept_until_it_is_in(tmp_pa
         outgoing = stage.spool.outgoing
         outgoing.__class__ = _Troubled
         assert isinstance(outgoing, _Troubled)
-        outgoing.failures = 2
+        outgoing.failures = 1000
         first = await stage.put("a@far.test")
         await until(lambda: len(actor.offers) == 1, "the attempt")
         second = await stage.put("b@far.test")
         await asyncio.sleep(0.5)  # long enough for what must not happen
         assert await stage.states(second) == ["queued"]
+        assert 990 <= outgoing.failures < 1000
+        outgoing.failures = 0
         await stage.settled(first, "relayed")
         await stage.settled(second, "relayed")
         assert len(actor.offers) == 2
