@@ -36,7 +36,8 @@ class Attempt:
         self._interrupted = False
 
     async def before_mail(self) -> None:
-        """Wait until the upstream's limits admit the message, and count it."""
+        """Wait until the upstream's limits admit the message, and count it; again where it is offered once more."""
+        self.past_dot = False
         await self._meter.admit(len(self.claim.recipients))
         self.counted = True
 
