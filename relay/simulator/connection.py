@@ -32,7 +32,6 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self.closed = asyncio.Event()
-        self.octets_in = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The loop has a transport for us, the first time in clear or in TLS, the second after an upgrade."""
@@ -42,7 +41,6 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Octets have come."""
         self._buffer += data
-        self.octets_in += len(data)
         if len(self._buffer) > _BUFFER and self._transport is not None and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()

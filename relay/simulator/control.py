@@ -136,7 +136,10 @@ class Control:
         if head == "close":
             await server.close()
         else:
-            server.reopen()
+            try:
+                server.reopen()
+            except OSError as error:
+                return _wrong(409, error.strerror or "the port is taken")
         return Response.json({"name": name, "reachable": head == "reopen"})
 
     def _hang_up(self, rest: str, said: dict[str, Any]) -> Response:

@@ -61,7 +61,7 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 class HttpServer:
-    """`port` is known once open. `answer` may raise `NoResponse`; anything else it raises is a 500."""
+    """`port` is known once open. `answer` may raise `NoResponse`, nothing else."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
