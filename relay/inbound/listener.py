@@ -54,7 +54,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         prototype = Protocol()
         for bound in self._sockets:
-            if self.settings.proxy_protocol or self.settings.security == "implicit":
+            if _needs_door(self.settings):
                 self._doors.append(Door(self, bound, lambda peer: prototype.opened_by(self, peer)))
             else:
                 server = await loop.create_server(lambda: prototype.opened_by(self, None), sock=bound, backlog=1024)
@@ -62,7 +62,7 @@ class Listener:
 
     def serves(self, name: str, settings: ListenerSettings) -> bool:
         """Return whether other settings can go by the sockets that are open."""
-        same = self.settings.address == settings.address and self.settings.proxy_protocol == settings.proxy_protocol
+        same = self.settings.address == settings.address and _needs_door(self.settings) == _needs_door(settings)
         return same and name == self.name
 
     def close(self) -> None:
@@ -122,3 +122,7 @@ class Listener:
         reason = error.reason or "UNKNOWN"
         reply = replies.tls_failed(reason.replace("_", " ").lower())
         self.premises.journal.refused(self.name, "tls", reply, peer=peer)
+
+
+def _needs_door(settings: ListenerSettings) -> bool:
+    return settings.proxy_protocol or settings.security == "implicit"

@@ -1,7 +1,7 @@
 """Connections whose first octets are not SMTP's: a PROXY header on the bare socket, a TLS handshake, or both in turn.
 
-The handshake begins before anything reads: uvloop hands a connection over reading, so that a ClientHello which comes with
-it would be taken for SMTP.
+The handshake begins before anything reads: uvloop hands a connection over reading, so that a ClientHello which comes
+with it would be taken for SMTP.
 """
 
 from __future__ import annotations
