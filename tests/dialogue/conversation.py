@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.dialogue.entrance import Entrance, client_context, entrance
+from tests.dialogue.visitor import Visitor
 
 _PATIENCE = 10.0
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))")
@@ -68,7 +69,8 @@ class Player:
         self.writer: asyncio.StreamWriter
 
     async def connect(self) -> None:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.at.port())
+        visitor = await Visitor.connect(self.at.port())
+        self.reader, self.writer = visitor.reader, visitor.writer
 
     async def play(self, conversation: Conversation) -> None:
         await self.connect()

@@ -14,6 +14,7 @@ from relay.journal import Journal
 from relay.metrics import Metrics
 from relay.spool.records import QueueEntry, Selection
 from relay.spool.store import Spool
+from tests.dialogue.visitor import leave_all
 
 PASSWORD = "geheim"
 DEFAULTS: Mapping[str, object] = {
@@ -93,6 +94,7 @@ async def entrance(
         await listeners.start()
         yield Entrance(listeners, spool, metrics, known)
     finally:
+        await leave_all()
         await listeners.drain(5)
         await spool.aclose()
 
