@@ -11,6 +11,9 @@ IDLE_LIMIT = 60.0
 """Seconds that a connection is kept without work. Exchange hangs up after minutes; a busy clinic's next message comes
 sooner, and a quiet one's slot is free for other programs that use the mailbox."""
 
+GRACE = 10.0
+"""Seconds that closing waits for messages on their way: cut off behind its final dot, one may arrive twice."""
+
 
 class Connections:
     """Gives out connections one user at a time. The provider never sees more than `limit` of them open.
@@ -24,6 +27,7 @@ class Connections:
         self._open_one = open_one
         self._session_limit = session_limit
         self._idle_limit = idle
+        self._limit = limit
         # Whoever holds a slot has a connection, opens one, or closes one; an idle connection stands for a free slot.
         self._slots = asyncio.Semaphore(limit)
         self._idle: list[Connection] = []
@@ -76,7 +80,7 @@ class Connections:
             self._idle.remove(connection)
 
     async def aclose(self) -> None:
-        """Say QUIT on idle connections; those in use close when they are released."""
+        """Say QUIT on idle connections, give those in use a while to finish their message, close all."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -85,11 +89,22 @@ class Connections:
             await asyncio.gather(self._closer, return_exceptions=True)
         idle, self._idle = self._idle, []
         await asyncio.gather(*(self._quit(connection) for connection in idle))
-
-    def abort(self) -> None:
-        """Close all that is open, whatever it does."""
+        await self._all_released()
         for connection in list(self._open):
             connection.abort()
+
+    async def _all_released(self) -> None:
+        taken = 0
+        try:
+            async with asyncio.timeout(GRACE):
+                while taken < self._limit:
+                    await self._slots.acquire()
+                    taken += 1
+        except TimeoutError:
+            pass
+        finally:
+            for _ in range(taken):
+                self._slots.release()
 
     async def _opened(self) -> Connection:
         connection = await self._open_one()

@@ -7,6 +7,8 @@ from typing import Any
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.secrets import Secrets
 from relay.upstream.authority import Answered, refused, session_for, unavailable
+from relay.upstream.contract import Cause
+from relay.upstream.failures import ConversationEnded
 from relay.upstream.microsoft import access_token, public_application, request_errors, token_purpose
 from relay.upstream.token_store import TokenRecord, TokenStore
 from relay.upstream.tokens import now
@@ -51,7 +53,14 @@ class DeviceLogin:
         """Ask once whether the person has signed in; True when that is done and the token is kept."""
         # With a time in the past msal asks once instead of waiting by itself.
         self._flow["expires_at"] = 0
-        result = self._asked(lambda: self._application.acquire_token_by_device_flow(self._flow))
+        try:
+            result = self._asked(lambda: self._application.acquire_token_by_device_flow(self._flow))
+        except ConversationEnded as end:
+            if end.cause is not Cause.TOKEN_UNAVAILABLE:
+                raise
+            # RFC 8628 §3.5: no answer means to ask less often, not to give up what somebody is typing in just now.
+            self.interval += 5
+            return False
         if result.get("error") in PENDING:
             self.interval += 5 if result["error"] == "slow_down" else 0
             return False

@@ -83,9 +83,8 @@ class Smarthost:
         return Conversation(Phase.DONE, (), said, dsn="DSN" in connection.extensions)
 
     async def aclose(self) -> None:
-        """Say QUIT on idle connections and close all."""
+        """Say QUIT on idle connections and close all; messages on their way get a few seconds."""
         await self._connections.aclose()
-        self._connections.abort()
 
     async def _sent(self, envelope: Envelope, content: Content, clearance: Clearance, long_lines: bool) -> Conversation:
         """Offer it once; again on a new connection where a kept one turned out to be dead."""

@@ -57,6 +57,17 @@ async def test_reopened_before_the_session_limit(limits: dict[str, Any]) -> None
     assert len(server.accepted) == 16
 
 
+async def test_closing_waits_for_a_message_on_its_way() -> None:
+    with ScriptedServer() as server:
+        server.script.then("BODY", Answer("250 2.0.0 Ok", delay=0.2))
+        async with smarthost(server) as upstream:
+            sending = asyncio.create_task(upstream.send(envelope(), MESSAGE, Cleared()))
+            await eventually(lambda: server.transactions)
+            await upstream.aclose()
+            assert upstream.connections == 0
+            assert (await sending).phase is Phase.DONE
+
+
 async def test_a_connection_that_the_server_closed_while_idle_costs_nothing() -> None:
     with ScriptedServer() as server:
         async with smarthost(server) as upstream:

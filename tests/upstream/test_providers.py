@@ -308,6 +308,15 @@ async def test_signing_in_by_device_code(person: Clinic) -> None:
     assert "AADSTS50173" in said.reply.text
 
 
+async def test_an_authority_that_fails_while_somebody_signs_in(person: Clinic) -> None:
+    login = login_of(person)
+    await asyncio.to_thread(login.begin)
+    pause = login.interval
+    person.simulator.faults.set("authority_500", times=1)
+    assert not await asyncio.to_thread(login.poll)
+    assert login.interval > pause
+
+
 async def test_a_sign_in_that_is_declined(person: Clinic) -> None:
     from relay.upstream.failures import ConversationEnded
 
