@@ -18,6 +18,7 @@ _BUSY_MILLISECONDS: Final = 10_000
 _WAL_PAGES: Final = 4_000
 _LEAST_SQLITE: Final = (3, 35, 0)
 _POSTGRESQL_FULL: Final = "53100"
+_POSTGRESQL_COLLISION: Final = {"40001", "40P01"}
 _NO_OFFSET: Final = " OFFSET ?"
 
 
@@ -145,16 +146,17 @@ def environmental(error: BaseException) -> bool:
     cause = _cause(error)
     if isinstance(cause, sqlite3.Error):
         return isinstance(cause, sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError
-    return type(cause).__name__ in _POSTGRESQL_TROUBLE or isinstance(cause, OSError) or _lost(cause)
+    # psycopg is imported only where it is used, so that its errors are told by their names.
+    return isinstance(cause, OSError) or any(base.__name__ in _POSTGRESQL_TROUBLE for base in type(cause).__mro__)
 
 
-_POSTGRESQL_TROUBLE: Final = {"OperationalError", "DiskFull", "InterfaceError", "ReadOnlySqlTransaction"}
+_POSTGRESQL_TROUBLE: Final = {"OperationalError", "InterfaceError", "ReadOnlySqlTransaction"}
 
 
 def trouble(error: BaseException) -> SpoolError:
     """Return what to tell the callers of a failed transaction."""
     if isinstance(error, SpoolError):
-        return error
+        return SpoolError(str(error), full=error.full)
     cause = _cause(error)
     full = (
         getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
@@ -163,12 +165,12 @@ def trouble(error: BaseException) -> SpoolError:
     return SpoolError(f"{type(cause).__name__}: {cause}", full=full)
 
 
+def worth_repeating(error: BaseException) -> bool:
+    """Return True where PostgreSQL ended a transaction for the sake of another node's."""
+    return getattr(_cause(error), "sqlstate", None) in _POSTGRESQL_COLLISION
+
+
 def _cause(error: BaseException) -> BaseException:
     if isinstance(error, DBAPIError) and isinstance(error.orig, BaseException):
         return error.orig
     return error
-
-
-def _lost(cause: BaseException) -> bool:
-    # psycopg is imported only where it is used: its errors are told by their base class's name.
-    return any(base.__module__ == "psycopg" and base.__name__ == "OperationalError" for base in type(cause).__mro__)

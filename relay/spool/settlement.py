@@ -51,13 +51,14 @@ def settle(transaction: Transaction, asked: Sequence[Settling]) -> list[bool]:
         if any(row[0] in _FINAL for row in changed):
             endings[one.claim.message.id] = _ending(one.claim)
     cursor.many(statements.settle, rows)
-    cursor.many(statements.put_event, events)
     for one in forgotten:
         # A recipient that was forgotten is tried again rather than lost.
         requeue(transaction, one.claim.lease.token, one.claim.message.id, one.claim.upstream, None)
+    end_messages(transaction, endings.values())
+    # Behind what gives room back, for a disk that is full.
+    cursor.many(statements.put_event, events)
     if notices:
         put(transaction, notices)
-    end_messages(transaction, endings.values())
     return results
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from relay.logs import Log
 from relay.spool.contract import SpoolError
-from relay.spool.database import Cursor, Database, environmental, trouble
+from relay.spool.database import Cursor, Database, environmental, trouble, worth_repeating
 from relay.spool.identifiers import Identifiers
 from relay.spool.statements import Statements
 from relay.spool.transaction import Transaction
@@ -23,6 +23,7 @@ from relay.spool.transaction import Transaction
 _GROUP_OCTETS: Final = 8 * 1024 * 1024
 _GROUP_UNITS: Final = 512
 _PAUSE: Final = 1.0
+_TRIES: Final = 3
 
 
 Kind: TypeAlias = Callable[[Transaction, list[Any]], Sequence[Any]]
@@ -40,13 +41,8 @@ class Unit:
     future: asyncio.Future[Any]
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What came of one unit."""
-
-    unit: Unit
-    result: Any
-    error: SpoolError | Exception | None
+Outcome: TypeAlias = tuple["asyncio.Future[Any]", Any, SpoolError | None]
+"""What came of one unit: its result, or why nothing of it was kept."""
 
 
 class Writer:
@@ -68,6 +64,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._held_over: Unit | None = None
+        self._group: list[Unit] = []
         self._closing = threading.Event()
         self._log = Log("relay")
         self.trouble: SpoolError | None = None
@@ -107,6 +104,8 @@ class Writer:
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
+        # What a thread that died was at, nobody else answers.
+        self._refuse(self._group, SpoolError("the spool's writer ended"))
         while True:
             try:
                 connection = self._database.connect()
@@ -116,40 +115,56 @@ class Writer:
                     connection.close()
             except Exception as error:  # task root: logged, and started again after a pause
                 self.trouble = trouble(error)
-                self._log.write(logging.ERROR, "error", {"where": "spool", "error": type(error).__name__})
-                self._refuse_all(self.trouble)
+                self._log.write(
+                    logging.ERROR, "spool_failed", {"error": type(error).__name__, "text": str(self.trouble)[:200]}
+                )
+                self._refuse(self._group, self.trouble)
+                self._refuse_waiting(self.trouble)
                 if self._closing.wait(_PAUSE):
-                    self._refuse_all(self.trouble)
+                    self._refuse_waiting(self.trouble)
                     return
             else:
                 return
 
     def _work(self, connection: Connection) -> None:
         cursor = Cursor(connection)
-        while group := self._collect():
-            outcomes, transaction, error = self._attempt(connection, cursor, group)
-            if error is None:
-                self.trouble = None
-                self._tell(outcomes, transaction)
-            elif len(group) == 1:
-                self._fail(group[0], error)
-            else:
+        # Nothing of a group stays referenced while the next is waited for: it may be megabytes.
+        while self._collect():
+            error = self._write(connection, cursor, self._group)
+            if error is not None and len(self._group) > 1:
                 # One of them may be at fault; none may suffer for another.
-                for unit in group:
-                    outcomes, transaction, error = self._attempt(connection, cursor, [unit])
-                    if error is None:
-                        self._tell(outcomes, transaction)
-                    else:
-                        self._fail(unit, error)
+                for unit in self._group:
+                    error = self._write(connection, cursor, [unit])
+                    if error is not None:
+                        self._refuse([unit], error)
+            elif error is not None:
+                self._refuse(self._group, error)
+            self._group.clear()
             if error is not None and self._database.broken(connection, error):
                 raise error
 
-    def _collect(self) -> list[Unit]:
+    def _write(self, connection: Connection, cursor: Cursor, group: list[Unit]) -> Exception | None:
+        """Run one transaction, anew where another node was in its way; return why it failed."""
+        error: Exception | None = None
+        for _ in range(_TRIES):
+            outcome = self._attempt(connection, cursor, group)
+            if not isinstance(outcome, Exception):
+                self.trouble = None
+                self._post(*outcome)
+                return None
+            error = outcome
+            if not worth_repeating(error):
+                break
+        return error
+
+    def _collect(self) -> bool:
+        """Take all that waits, at least one; False at the end."""
         first = self._held_over or self._units.get()
         self._held_over = None
         if first is None:
-            return []
-        group, octets = [first], first.octets
+            return False
+        group, octets = self._group, first.octets
+        group.append(first)
         try:
             while len(group) < _GROUP_UNITS:
                 unit = self._units.get_nowait()
@@ -163,26 +178,26 @@ class Writer:
                 group.append(unit)
         except queue.Empty:
             pass
-        return group
+        return True
 
     def _attempt(
         self, connection: Connection, cursor: Cursor, group: list[Unit]
-    ) -> tuple[list[Outcome], Transaction, Exception | None]:
+    ) -> tuple[list[Outcome], Transaction] | Exception:
         transaction = Transaction(connection, cursor, self._statements, self._identifiers, self._clock())
         outcomes: list[Outcome] = []
         try:
             cursor.say(self._database.begin)
             for kind, units in _by_kind(group):
                 results = kind(transaction, [unit.argument for unit in units])
-                outcomes += [Outcome(unit, result, None) for unit, result in zip(units, results, strict=True)]
+                outcomes += [(unit.future, result, None) for unit, result in zip(units, results, strict=True)]
             transaction.finish()
             cursor.say("COMMIT")
-        except Exception as error:
+        except Exception as error:  # root of a unit of work: its caller is told
             self._roll_back(cursor)
-            return [], transaction, error
+            return error
         self.commits += 1
         self.committed_at = monotonic()
-        return outcomes, transaction, None
+        return outcomes, transaction
 
     def _roll_back(self, cursor: Cursor) -> None:
         try:
@@ -190,31 +205,37 @@ class Writer:
         except Exception as error:  # nothing was begun, or the connection is gone: the next attempt shows which
             self._log.write(logging.DEBUG, "rollback_failed", {"error": type(error).__name__})
 
-    def _fail(self, unit: Unit, error: Exception) -> None:
-        told = trouble(error)
+    def _refuse(self, units: list[Unit], error: Exception) -> None:
+        """Tell callers that nothing of their work was kept."""
+        if not units:
+            return
+        known, told = self.trouble is not None, trouble(error)
         if environmental(error):
             self.trouble = told
-        told.__cause__ = error
-        self._post(self._resolve, [Outcome(unit, None, told)], None)
+        if not (known and environmental(error)):
+            self._log.write(logging.ERROR, "spool_failed", {"error": type(error).__name__, "text": str(told)[:200]})
+        # An exception of its own for each: they are raised in many places at once.
+        outcomes: list[Outcome] = [(unit.future, None, trouble(error)) for unit in units]
+        if units is self._group:
+            units.clear()
+        self._post(outcomes, None)
 
-    def _tell(self, outcomes: list[Outcome], transaction: Transaction) -> None:
-        self._post(self._resolve, outcomes, transaction)
-
-    def _refuse_all(self, error: SpoolError) -> None:
+    def _refuse_waiting(self, error: Exception) -> None:
+        units, self._held_over = [self._held_over] if self._held_over else [], None
         while True:
             try:
-                unit = self._held_over or self._units.get_nowait()
+                unit = self._units.get_nowait()
             except queue.Empty:
-                return
-            self._held_over = None
+                break
             if unit is None:
                 self._units.put(None)
-                return
-            self._fail(unit, error)
+                break
+            units.append(unit)
+        self._refuse(units, error)
 
-    def _post(self, call: Callable[..., None], *values: Any) -> None:
+    def _post(self, outcomes: list[Outcome], transaction: Transaction | None) -> None:
         try:
-            self._loop.call_soon_threadsafe(call, *values)
+            self._loop.call_soon_threadsafe(self._resolve, outcomes, transaction)
         except RuntimeError:
             # The loop is closed: nobody is left to be told.
             self._closing.set()
@@ -222,14 +243,13 @@ class Writer:
     def _resolve(self, outcomes: list[Outcome], transaction: Transaction | None) -> None:
         if transaction is not None:
             self._committed(transaction)
-        for outcome in outcomes:
-            future = outcome.unit.future
+        for future, result, error in outcomes:
             if future.done():
                 continue
-            if outcome.error is None:
-                future.set_result(outcome.result)
+            if error is None:
+                future.set_result(result)
             else:
-                future.set_exception(outcome.error)
+                future.set_exception(error)
 
 
 def _by_kind(group: list[Unit]) -> list[tuple[Kind, list[Unit]]]:

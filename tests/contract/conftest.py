@@ -119,3 +119,9 @@ async def other(store: Store) -> AsyncIterator[Spool]:
     spool = await store.open(node="node-2")
     yield spool
     await spool.aclose()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock for a spool that a test opens itself."""
+    return Clock()
