@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from relay.config.secret_reference import SecretReference
 from relay.config.secrets import Secrets
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.credentials import BearerToken, Credential, Password
+from relay.upstream.detached import detached
 from relay.upstream.failures import ConversationEnded, reply_for
 
 
@@ -44,7 +45,7 @@ class KeptPassword:
         """Return user name and password. Raises ConversationEnded in phase SECRET."""
         try:
             # In a thread: AWS is asked over the network, and a file may lie on a disk that hangs.
-            text = await asyncio.to_thread(self.secrets.resolve, self.reference)
+            text = await detached("secret", functools.partial(self.secrets.resolve, self.reference))
         except ConfigError as error:
             said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self.host, str(error))
             raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error

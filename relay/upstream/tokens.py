@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from relay.config.problems import ConfigError
 from relay.logs import Log
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.credentials import BearerToken, Credential
+from relay.upstream.detached import detached
 from relay.upstream.failures import ConversationEnded, reply_for
 from relay.upstream.token_store import AccessToken, TokenRecord, TokenStore
 
@@ -94,7 +96,7 @@ class MailboxTokens:
             return token
         try:
             self._heed_pause()
-            renewed = await asyncio.to_thread(self._fetch, record)
+            renewed = await detached(f"token {self._upstream}", functools.partial(self._fetch, record))
         except ConversationEnded as end:
             return self._in_spite_of(end, record.access, spent)
         assert renewed.access is not None  # noqa: S101 - what fetch promises

@@ -112,7 +112,7 @@ async def test_left_alone(octets: bytes) -> None:
     assert await reencoded(content, eight_bit=True, long_lines=False) is content
 
 
-@pytest.mark.parametrize(("length", "changed"), [(998, False), (999, True), (100_000, True)])
+@pytest.mark.parametrize(("length", "changed"), [(998, False), (999, True), (40_000, True)])
 async def test_long_lines(length: int, changed: bool) -> None:
     octets = b"Content-Type: text/plain\r\n\r\n" + b"x" * length + b"\r\nshort\r\n"
     said = await converted(octets, eight_bit=False, long_lines=True)
