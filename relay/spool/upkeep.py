@@ -22,7 +22,7 @@ from relay.spool.transaction import Transaction
 from relay.spool.writer import Writer
 
 _SECOND: Final = 1.0
-_LEASES: Final = 5.0
+_LEASES: Final = 2.0
 _TIDY: Final = 3600.0
 _FIRST_TIDY: Final = 60.0
 _QUIET: Final = 10.0

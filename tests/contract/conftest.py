@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -15,6 +16,7 @@ from relay.spool.database import Database
 from relay.spool.records import Claim, Priority, RecipientState, Selection
 from relay.spool.store import Spool
 from tests.contract.mail import Clock, arrival
+from tests.rig.postgres import Postgres
 
 
 @dataclass
@@ -101,11 +103,26 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.fixture(scope="session")
+def postgres_database(postgres: Postgres) -> str:
+    """One database for all tests of this folder: making a hundred takes minutes."""
+    return postgres.new_database()
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_database: str) -> str:
+    """Its URL, with nothing left in it."""
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return postgres_database
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """An empty spool."""
     postgresql = request.param == "postgresql"
-    url = str(request.getfixturevalue("postgres_url")) if postgresql else f"sqlite:///{tmp_path / 'queue.db'}"
+    url = str(request.getfixturevalue("empty_postgres_url")) if postgresql else f"sqlite:///{tmp_path / 'queue.db'}"
     store = Store(url, tmp_path)
     store.spool = await store.open()
     async with AsyncExitStack() as stack:

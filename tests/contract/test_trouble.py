@@ -210,12 +210,12 @@ def _pragma(transaction: Transaction, name: str) -> object:
 
 
 class TestPostgresql:
-    async def test_lost_connections_are_made_again(self, postgres_url: str, tmp_path: Path, clock: Clock) -> None:
-        spool = await Spool.open(postgres_url, tmp_path, node="node-1", clock=clock)
+    async def test_lost_connections_are_made_again(self, empty_postgres_url: str, tmp_path: Path, clock: Clock) -> None:
+        spool = await Spool.open(empty_postgres_url, tmp_path, node="node-1", clock=clock)
         try:
             await spool.intake.put(arrival(spool.intake.next_id(), clock()))
             await spool.inspection.counts()
-            with psycopg.connect(postgres_url, autocommit=True) as connection:
+            with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
                 ended = connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -234,6 +234,6 @@ class TestPostgresql:
             await Spool.open("postgresql://relay@127.0.0.1:1/relay", tmp_path, password="hidden-word")
         assert "hidden-word" not in str(refused.value)
 
-    async def test_the_password_is_given_apart_from_the_url(self, postgres_url: str, tmp_path: Path) -> None:
-        spool = await Spool.open(postgres_url, tmp_path, password="p:a@s/s%")
+    async def test_the_password_is_given_apart_from_the_url(self, empty_postgres_url: str, tmp_path: Path) -> None:
+        spool = await Spool.open(empty_postgres_url, tmp_path, password="p:a@s/s%")
         await spool.aclose()
