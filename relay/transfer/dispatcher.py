@@ -152,4 +152,5 @@ class Dispatcher:
                 await self._custody.renew()
             for lane in self._lanes.values():
                 lane.meter.tell()
+                self._around.journal.upstream_connections(lane.name, lane.attempts.upstream.connections)
             self._leaving = {lane for lane in self._leaving if self._running([lane])}

@@ -32,6 +32,13 @@ _LOOK = 500
 
 _ERROR_PAUSE = 1000
 
+_AHEAD, _AHEAD_METERED = 4, 1
+"""Messages a connection that are claimed ahead: so many that none waits for the spool; few where a limit makes them
+wait, since what comes with a higher priority has to wait for them."""
+
+_UNSETTLED = 12
+"""Messages a connection that may be unsettled at once."""
+
 
 class Lane:
     """A slow or held upstream's lane never delays another's."""
@@ -124,6 +131,10 @@ class Lane:
             await self._rest(self.meter.opens_at() if waits_for_limit else None)
             return
         claims = await self._claim(messages, recipients)
+        if self.standing.closed or self._stopping:
+            # Meanwhile the upstream was held or lost.
+            await self._settling.give_back(claims)
+            return
         self.attempts.add(claims)
         if len(claims) < messages:
             await self._wait_for_work()
@@ -132,12 +143,14 @@ class Lane:
         """Return how many messages to claim, and how many recipients of each; none while enough are in hand."""
         attempts = self.attempts
         allowed = attempts.pace.allowed(now)
-        messages = 2 * allowed - len(attempts.sending) - len(attempts.backlog)
-        if messages < max(1, allowed // 2) or len(attempts.tasks) > 6 * allowed:
+        messages_left, recipients_left = self.meter.room()
+        metered = messages_left is not None or recipients_left is not None
+        ahead = _AHEAD_METERED if metered else _AHEAD
+        messages = (1 + ahead) * allowed - len(attempts.sending) - len(attempts.backlog)
+        if messages < max(1, allowed // 2) or len(attempts.tasks) > _UNSETTLED * allowed:
             return 0, 0
         recipients = self._settings.recipients_per_message
-        messages_left, recipients_left = self.meter.room()
-        if messages_left is None and recipients_left is None:
+        if not metered:
             return messages, recipients
         uncounted = attempts.uncounted()
         if messages_left is not None:
