@@ -14,6 +14,8 @@ def main() -> None:
 
 
 def _status(words: list[str]) -> int:
+    # What we write is nobody else's business: queue, secrets, captured mail.
+    os.umask(0o077)
     try:
         arguments = arguments_from(words)
         if arguments.serves:

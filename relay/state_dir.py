@@ -66,16 +66,43 @@ def holder_of(state_dir: Path) -> int | None:
 
 @contextlib.contextmanager
 def as_owner(state_dir: Path) -> Iterator[None]:
-    """Be the folder's owner where we are root, so that no file in it becomes unreadable for the relay."""
+    """Be the folder's owner where we are root, so that no file in it becomes unreadable for the relay.
+
+    Where the owner can't reach it from here (systemd keeps the folders of dynamic users in one of root's) we stay root,
+    and what we made is the owner's afterwards.
+    """
     found = state_dir.stat() if os.geteuid() == 0 and state_dir.exists() else None
     if found is None or found.st_uid == 0:
         yield
         return
     group = os.getegid()
-    os.setegid(found.st_gid)
-    os.seteuid(found.st_uid)
+    _become(found.st_uid, found.st_gid)
+    if not os.access(state_dir, os.W_OK | os.X_OK, effective_ids=True):
+        _become(0, group)
+        try:
+            yield
+        finally:
+            _give_to(found.st_uid, found.st_gid, state_dir)
+        return
     try:
         yield
     finally:
-        os.seteuid(0)
+        _become(0, group)
+
+
+def _become(user: int, group: int) -> None:
+    # Only root may change the group: it goes first on the way down, last on the way up.
+    if user == 0:
+        os.seteuid(user)
         os.setegid(group)
+    else:
+        os.setegid(group)
+        os.seteuid(user)
+
+
+def _give_to(user: int, group: int, folder: Path) -> None:
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(place, name)
+            if os.lstat(path).st_uid != user:
+                os.lchown(path, user, group)

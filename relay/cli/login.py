@@ -16,7 +16,7 @@ from relay.config.seal import SealedStore
 from relay.config.secrets import Secrets
 from relay.config.settings import Settings
 from relay.control.socket import RefusedError, connect
-from relay.state_dir import as_owner, prepare
+from relay.state_dir import prepare
 
 if TYPE_CHECKING:
     from relay.upstream.device_login import DeviceLogin
@@ -33,12 +33,11 @@ def login(context: typer.Context, upstream: Annotated[str, typer.Argument(metava
     if not isinstance(chosen, Microsoft365Settings) or chosen.credential != "device_code":
         raise CommandError(f'{upstream}: nobody signs in to it; that is for credential = "device_code"', status=2)
     prepare(settings.state_dir)
-    with as_owner(settings.state_dir):
-        secrets = Secrets(os.environ, SealedStore(settings.state_dir, os.environ))
-        try:
-            _sign_in(DeviceLogin(upstream, chosen, secrets), chosen.mailbox, to_stderr=invocation.json)
-        except ConversationEnded as end:
-            raise CommandError(f"relay login {upstream}: {end.reply}") from end
+    secrets = Secrets(os.environ, SealedStore(settings.state_dir, os.environ))
+    try:
+        _sign_in(DeviceLogin(upstream, chosen, secrets), chosen.mailbox, to_stderr=invocation.json)
+    except ConversationEnded as end:
+        raise CommandError(f"relay login {upstream}: {end.reply}") from end
     _tell_running(settings, upstream)
     if invocation.json:
         print_json({"ok": True, "upstream": upstream})

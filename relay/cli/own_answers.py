@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 
+from relay import logs
 from relay.config.seal import SealedStore
 from relay.config.secrets import Secrets
 from relay.config.settings import Settings
@@ -20,6 +22,9 @@ from relay.version import VERSION
 @contextlib.asynccontextmanager
 async def own_answers(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Answers]:
     """Open the spool beside whoever else has it open, and close it. Raises SpoolError, ConfigError."""
+    # The answer says what happened; the log is that of a running relay.
+    logging.disable(logging.CRITICAL)
+    logs.configure("text", "warning", settings.log.addresses)
     secrets = Secrets(environ, SealedStore(settings.state_dir, environ))
     password = secrets.resolve(settings.queue.password) if settings.queue.password else None
     spool = await Spool.open(

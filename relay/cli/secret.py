@@ -13,7 +13,7 @@ from relay.cli.invocation import Invocation, invocation_of
 from relay.cli.output import CommandError, duration_text, print_json, print_table, say
 from relay.config.seal import SealedStore
 from relay.control.shapes import instant
-from relay.state_dir import as_owner, prepare
+from relay.state_dir import prepare
 
 group = typer.Typer(no_args_is_help=True, help="The sealed store: secrets, encrypted in state_dir.")
 
@@ -29,8 +29,7 @@ def set_(context: typer.Context, name: Name) -> None:
     if not value:
         raise CommandError("the secret is empty; nothing was changed")
     prepare(settings.state_dir)
-    with as_owner(settings.state_dir):
-        SealedStore(settings.state_dir, os.environ).set(name, value)
+    SealedStore(settings.state_dir, os.environ).set(name, value)
     if invocation.json:
         print_json({"ok": True, "name": name})
     else:
@@ -58,8 +57,7 @@ def remove(context: typer.Context, name: Name) -> None:
     """Forget a secret."""
     invocation = invocation_of(context)
     settings = invocation.settings()
-    with as_owner(settings.state_dir):
-        removed = SealedStore(settings.state_dir, os.environ).remove(name)
+    removed = SealedStore(settings.state_dir, os.environ).remove(name)
     if not removed:
         raise CommandError(f"{name:.60}: the sealed store has no such secret; relay secret list shows what it has")
     if invocation.json:
