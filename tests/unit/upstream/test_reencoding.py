@@ -164,3 +164,49 @@ def test_rewrapped_rest() -> None:
     assert encoder.encoded(b"QUJD", ends=True) == b""
     assert encoder.finished(delimited=True) == b"QUJD\r\n"
     assert encoder.finished(delimited=True) == b""
+
+
+LINE = st.sampled_from(
+    [
+        b"Content-Type: multipart/mixed; boundary=b",
+        b'Content-Type: multipart/signed; boundary="c"',
+        b"Content-Type: text/plain; charset=utf-8",
+        b"Content-Type: message/rfc822",
+        b"Content-Type: multipart/mixed; boundary*0=b; boundary*1=\xff",
+        b"Content-Type: multipart/mixed; boundary*=utf-8'en'%ff%zz",
+        b"Content-Type: \xe4/\xe4; boundary=\xe4",
+        b"Content-Type:",
+        b"Content-Transfer-Encoding: 8bit",
+        b"Content-Transfer-Encoding: base64",
+        b"Content-Transfer-Encoding: \xe4",
+        b" folded",
+        b"not a field",
+        b"--b",
+        b"--b--",
+        b"--c",
+        b"--c--",
+        b"--\xe4",
+        b"",
+        b"",
+        b"text \xc3\xa4",
+        b"text",
+        b"x" * 1200,
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(LINE, max_size=25), st.integers(1, 50), st.booleans(), st.booleans())
+async def test_any_structure_is_followed(lines: list[bytes], step: int, eight_bit: bool, long_lines: bool) -> None:
+    class Cut(WholeContent):
+        async def chunks(self):  # type: ignore[no-untyped-def]
+            for start in range(0, len(self.octets), step):
+                yield self.octets[start : start + step]
+
+    octets = b"".join(line + b"\r\n" for line in lines)
+    whole = await octets_of(await reencoded(WholeContent(octets), eight_bit=eight_bit, long_lines=long_lines))
+    assert await octets_of(await reencoded(Cut(octets), eight_bit=eight_bit, long_lines=long_lines)) == whole
+    if octets.isascii() and not long_lines:
+        assert whole == octets
+    again = WholeContent(whole)
+    assert await reencoded(again, eight_bit=eight_bit, long_lines=long_lines) is again
