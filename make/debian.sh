@@ -2,11 +2,12 @@
 # Debian packages fetched into .cache and unpacked into a folder: nothing is installed on the machine. Works as root or
 # not; where the machine's package lists are missing, unreadable or stale, private ones are made in .cache.
 
-apt_folder="$root/.cache/apt"
+apt_folder="${root:?}/.cache/apt"
 apt_own=()
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 fail() { say "$*"; exit 1; }
+has_apt() { command -v apt-get >/dev/null && command -v dpkg >/dev/null; }
 
 # Options for apt-get with which it writes below .cache only. The record of installed packages stays the machine's.
 apt_private() {
