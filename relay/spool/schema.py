@@ -33,7 +33,7 @@ meta = Table(
     Column("value", Text, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Single values: the schema's revision, and each node's highest identifier."""
+"""Single values: each node's highest identifier."""
 
 messages = Table(
     "messages",

@@ -1,0 +1,160 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Inspector, insert, inspect, text
+
+from relay.spool.contract import SpoolError
+from relay.spool.database import Database
+from relay.spool.schema import REVISION, gates, metadata
+from relay.spool.upgrade import SCRIPTS, prepare, revision_of
+
+_SECOND = '''"""One more column."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("gates") as table:
+        table.add_column(sa.Column("colour", sa.Text()))
+'''
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """A database without tables."""
+    if request.param == "postgresql":
+        return Database(str(request.getfixturevalue("empty_postgres_url")))
+    return Database(f"sqlite:///{tmp_path / 'queue.db'}")
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    """Our migrations with a second one."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(SCRIPTS, folder)
+    (folder / "versions" / "0002_second.py").write_text(_SECOND)
+    return folder
+
+
+def shape(connection: Connection) -> object:
+    """Everything that the database says about its tables."""
+    seen = inspect(connection)
+    names = sorted(name for name in seen.get_table_names() if name != "alembic_version")
+    sql = {}
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type = 'index'"))
+        sql = {row.name: row.sql for row in rows}
+        without = connection.execute(text("SELECT name, wr FROM pragma_table_list WHERE type = 'table'"))
+        sql |= {row.name: row.wr for row in without if row.name in names}
+    return [
+        (
+            name,
+            [{**column, "type": str(column["type"])} for column in seen.get_columns(name)],
+            seen.get_pk_constraint(name)["constrained_columns"],
+            [(index["name"], index["column_names"], str(index.get("dialect_options"))) for index in _told(seen, name)],
+        )
+        for name in names
+    ], sql
+
+
+def _told(seen: Inspector, name: str) -> list[dict[str, Any]]:
+    """The indexes, their conditions as text."""
+    indexes: list[dict[str, Any]] = [{**index} for index in seen.get_indexes(name)]
+    for index in indexes:
+        index["dialect_options"] = {key: str(value) for key, value in index.get("dialect_options", {}).items()}
+    return indexes
+
+
+def test_a_new_database_is_made_whole(database: Database) -> None:
+    prepare(database)
+    prepare(database)
+    with database.connect() as connection:
+        assert revision_of(connection) == REVISION
+        assert set(metadata.tables) <= set(inspect(connection).get_table_names())
+
+
+def test_migrations_make_what_the_schema_says(database: Database) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import MetaData
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(SCRIPTS))
+    with database.connect() as connection:
+        connection.exec_driver_sql(database.begin)
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "head")
+        connection.exec_driver_sql("COMMIT")
+        assert revision_of(connection) == REVISION
+        migrated = shape(connection)
+        everything = MetaData()
+        everything.reflect(connection)
+        everything.drop_all(connection)
+        metadata.create_all(connection)
+        assert shape(connection) == migrated
+
+
+def test_an_older_database_is_upgraded_and_kept_beside(database: Database, scripts: Path, tmp_path: Path) -> None:
+    prepare(database)
+    with database.connect() as connection:
+        row = {"upstream": "gmail", "reason": "auth", "since_at": 1, "probes": 0}
+        connection.execute(insert(gates).values(row))
+    prepare(database, "0002", scripts)
+    with database.connect() as connection:
+        assert revision_of(connection) == "0002"
+        assert connection.execute(text("SELECT upstream, colour FROM gates")).all() == [("gmail", None)]
+    if database.sqlite:
+        before = Database(f"sqlite:///{tmp_path / 'queue.db.before-0002'}")
+        with before.connect() as connection:
+            assert revision_of(connection) == "0001"
+            assert connection.execute(text("SELECT upstream FROM gates")).all() == [("gmail",)]
+
+
+def test_an_upgrade_that_fails_changes_nothing(database: Database, scripts: Path) -> None:
+    prepare(database)
+    wrong = scripts / "versions" / "0002_second.py"
+    wrong.write_text(_SECOND + '    op.execute("no such thing")\n')
+    with pytest.raises(SpoolError):
+        prepare(database, "0002", scripts)
+    with database.connect() as connection:
+        assert revision_of(connection) == "0001"
+        assert "colour" not in {column["name"] for column in inspect(connection).get_columns("gates")}
+    prepare(database)
+
+
+def test_a_newer_database_is_refused(database: Database) -> None:
+    prepare(database)
+    with database.connect() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SpoolError, match="newer Relay: revision 9999"):
+        prepare(database)
+
+
+def test_the_revision_is_the_last_script() -> None:
+    assert max(path.name[:4] for path in (SCRIPTS / "versions").glob("[0-9]*.py")) == REVISION
+
+
+def test_alembic_is_loaded_for_an_upgrade_only(tmp_path: Path) -> None:
+    program = f"""
+import asyncio, sys
+from pathlib import Path
+from relay.spool.store import Spool
+
+async def main():
+    for _ in range(2):
+        spool = await Spool.open("", Path({str(tmp_path)!r}))
+        await spool.aclose()
+
+asyncio.run(main())
+print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"alembic", "mako", "psycopg", "typer"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
