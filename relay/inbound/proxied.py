@@ -40,6 +40,8 @@ class Door:
     def close(self) -> None:
         """Accept no more, and drop those that have not come in yet."""
         self._accepting.cancel()
+        # asyncio would do so only after the socket is closed, and then to whatever has got its number.
+        asyncio.get_running_loop().remove_reader(self._bound)
         for task in self._pending:
             task.cancel()
 

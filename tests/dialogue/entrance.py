@@ -14,9 +14,8 @@ from relay.journal import Journal
 from relay.metrics import Metrics
 from relay.spool.records import QueueEntry, Selection
 from relay.spool.store import Spool
-from tests.dialogue.visitor import leave_all
+from tests.dialogue.visitor import PASSWORD, leave_all
 
-PASSWORD = "geheim"
 DEFAULTS: Mapping[str, object] = {
     "hostname": "relay.test",
     "upstream": {"isp": {"type": "smtp", "host": "isp.test", "port": 25}},

@@ -25,7 +25,8 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
 
     signature = inspect.signature(test)
     loop = inspect.Parameter("loop", inspect.Parameter.KEYWORD_ONLY, annotation=str)
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), loop])  # type: ignore[attr-defined]
-    del run.__wrapped__  # type: ignore[attr-defined]
-    parametrized: Callable[..., None] = pytest.mark.parametrize("loop", LOOPS)(run)
+    wrapped: Any = run
+    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), loop])
+    del wrapped.__wrapped__
+    parametrized: Callable[..., None] = pytest.mark.parametrize("loop", LOOPS)(wrapped)
     return parametrized

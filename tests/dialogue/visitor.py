@@ -7,6 +7,7 @@ import ssl
 from typing import Self
 
 PATIENCE = 10.0
+PASSWORD = "geheim"
 
 _open: "list[Visitor]" = []
 
@@ -71,7 +72,7 @@ class Visitor:
         assert (await self.reply()).startswith("220")
         await self.expect("EHLO pc", "250")
 
-    async def log_in(self, username: str = "careright", password: str = "geheim") -> str:
+    async def log_in(self, username: str = "careright", password: str = PASSWORD) -> str:
         return await self.ask("AUTH PLAIN " + base64.b64encode(f"\0{username}\0{password}".encode()).decode())
 
     async def envelope(self) -> None:

@@ -1,0 +1,134 @@
+"""Other settings while connections live."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from relay.inbound.error import InboundError
+from tests.dialogue.entrance import Entrance, KnownSecrets, client_context, entrance, settings_from
+from tests.dialogue.loops import on_both_loops
+from tests.dialogue.visitor import Visitor
+from tests.rig.ports import free_port
+
+
+def tables(*names: str, **keys: object) -> dict[str, object]:
+    return {"listener": {name: {"address": f"127.0.0.1:{port}", "security": "none"} for name, port in
+            (name.split(":") for name in names)}, **keys}  # fmt: skip
+
+
+async def apply(at: Entrance, folder: Path, wanted: Mapping[str, object], secrets: KnownSecrets | None = None) -> None:
+    await at.listeners.apply(settings_from(wanted, folder), secrets or at.secrets)
+
+
+@on_both_loops
+async def test_listeners_open_and_close_and_connections_live_on(tmp_path: Path) -> None:
+    first, second, third = free_port(), free_port(), free_port()
+    async with entrance(tmp_path, tables(f"one:{first}", f"two:{second}")) as at:
+        living = await Visitor.connect(first)
+        await living.hello()
+        kept = await Visitor.connect(second)
+        await kept.hello()
+        await apply(at, tmp_path, tables(f"two:{second}", f"three:{third}"))
+        assert [(status.name, status.connections) for status in at.listeners.status()] == [("two", 1), ("three", 0)]
+        with pytest.raises(OSError):  # noqa: PT011 - whatever the system calls it
+            await asyncio.open_connection("127.0.0.1", first)
+        assert (await living.log_in()).startswith("235")
+        await kept.expect("NOOP", "250")
+        fresh = await Visitor.connect(third)
+        await fresh.hello()
+        await at.listeners.drain(5)
+        assert (await living.reply()).startswith("421 4.3.2")
+
+
+@on_both_loops
+async def test_another_name_for_the_same_address(tmp_path: Path) -> None:
+    port = free_port()
+    async with entrance(tmp_path, tables(f"one:{port}")) as at:
+        living = await Visitor.connect(port)
+        await living.hello()
+        await apply(at, tmp_path, tables(f"two:{port}"))
+        await living.expect("NOOP", "250")
+        await (await Visitor.connect(port)).hello()
+        await living.expect("QUIT", "221")
+        assert await living.ended()
+        assert at.counted("relay_connections", listener="two") == 1
+
+
+@on_both_loops
+async def test_clients_and_passwords_count_from_the_next_command(tmp_path: Path) -> None:
+    async with entrance(tmp_path, {}) as at:
+        visitor = await Visitor.connect(at.port())
+        await visitor.hello()
+        assert (await visitor.log_in()).startswith("235")
+        await visitor.envelope()
+        await visitor.expect("RSET", "250")
+        other = {"username": "other", "password": {"env": "P"}, "upstream": "isp"}
+        await apply(at, tmp_path, {"client": {"other": other}}, KnownSecrets({"P": "new"}))
+        await visitor.expect("MAIL FROM:<a@b.test>", "530 5.7.0")
+        fresh = await Visitor.connect(at.port())
+        await fresh.hello()
+        assert (await fresh.log_in()).startswith("535")
+        assert (await fresh.log_in("other")).startswith("535")
+        assert (await fresh.log_in("other", "new")).startswith("235")
+
+
+@on_both_loops
+async def test_a_port_that_is_taken_leaves_all_as_it_was(tmp_path: Path) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+        async with entrance(tmp_path, tables(f"one:{port}")) as at:
+            with pytest.raises(InboundError, match=f'listener "two": 127.0.0.1:{taken}: the port is taken'):
+                await apply(at, tmp_path, tables(f"two:{taken}", client={}))
+            assert [status.name for status in at.listeners.status()] == ["one"]
+            visitor = await Visitor.connect(port)
+            await visitor.hello()
+            assert (await visitor.log_in()).startswith("235")
+
+
+async def _start(folder: Path, wanted: dict[str, object]) -> None:
+    async with entrance(folder, wanted):
+        raise AssertionError("it started")
+
+
+@on_both_loops
+async def test_start_names_the_address_and_leaves_nothing_open(tmp_path: Path) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+        with pytest.raises(InboundError, match=f'listener "two": 127.0.0.1:{taken}'):
+            await _start(tmp_path, tables(f"one:{port}", f"two:{taken}"))
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+    with pytest.raises(InboundError, match="does not have that address"):
+        await _start(tmp_path, {"listener": {"far": {"address": "192.0.2.1:2525", "security": "none"}}})
+
+
+@on_both_loops
+async def test_tls_comes_and_goes(tmp_path: Path) -> None:
+    port = free_port()
+    plain = {"listener": {"one": {"address": f"127.0.0.1:{port}", "security": "none"}}}
+    encrypted = {"listener": {"one": {"address": f"127.0.0.1:{port}", "security": "implicit"}}}
+    async with entrance(tmp_path, plain) as at:
+        living = await Visitor.connect(port)
+        await living.hello()
+        assert at.listeners.certificate_expires_at is None
+        await apply(at, tmp_path, encrypted)
+        assert at.listeners.certificate_expires_at is not None
+        await (await Visitor.connect(port, client_context())).hello()
+        await living.expect("NOOP", "250")
+        await apply(at, tmp_path, plain)
+        await (await Visitor.connect(port)).hello()
+
+
+@on_both_loops
+async def test_every_address(tmp_path: Path) -> None:
+    port = free_port()
+    async with entrance(tmp_path, {"listener": {"all": {"address": f"*:{port}", "security": "none"}}}) as at:
+        await (await Visitor.connect(port)).hello()
+        assert at.listeners.status()[0].address == f"*:{port}"
+        reader, writer = await asyncio.open_connection("::1", port)
+        await Visitor(reader, writer).hello()
