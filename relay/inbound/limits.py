@@ -56,6 +56,11 @@ class LoginLimits:
         self._blocked: _Recent[str, float] = _Recent(remembered)
         self._logged_in: _Recent[str, float] = _Recent(remembered)
 
+    @property
+    def remembered(self) -> int:
+        """Return how much is remembered, in all."""
+        return len(self._failures) + len(self._unknown) + len(self._blocked) + len(self._logged_in)
+
     def blocked(self, address: str) -> bool:
         """True while AUTH from this address is to be answered with 421."""
         until = self._blocked.get(address)
