@@ -1,4 +1,4 @@
-"""The transfer stage on a real SQLite spool, with actors for upstreams."""
+"""The transfer stage on a real SQLite spool, with actors, or real ones, for upstreams."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from relay.spool.contract import Arrival
 from relay.spool.records import QueueEntry, Selection, TraceEntry
 from relay.spool.store import Spool
 from relay.transfer.dispatcher import Dispatcher
+from relay.upstream.contract import Upstream
 from tests.transfer.actor import Actor, Offer
 
 MESSAGE = b"From: App <app@clinic.test>\r\nTo: a@far.test\r\nSubject: Results\r\n\r\nSecret body\r\n"
@@ -43,10 +44,10 @@ def settings_of(state_dir: Path, upstreams: dict[str, dict[str, Any]], **tables:
 class Stage:
     """Everything between put and settled, for one test."""
 
-    def __init__(self, folder: Path, settings: Settings, *actors: Actor) -> None:
+    def __init__(self, folder: Path, settings: Settings, *upstreams: Upstream) -> None:
         self.folder = folder
         self.settings = settings
-        self.actors = {actor.name: actor for actor in actors}
+        self.upstreams = {upstream.name: upstream for upstream in upstreams}
         self.metrics = Metrics("test")
         self.spool: Spool
         self.dispatcher: Dispatcher
@@ -54,7 +55,7 @@ class Stage:
     async def __aenter__(self) -> Self:
         self.spool = await Spool.open("", self.folder)
         self.dispatcher = Dispatcher(
-            self.settings, self.spool.outgoing, self.actors, Journal(self.metrics), self.spool.intake.put
+            self.settings, self.spool.outgoing, self.upstreams, Journal(self.metrics), self.spool.intake.put
         )
         await self.dispatcher.start()
         return self
@@ -62,9 +63,12 @@ class Stage:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for actor in self.actors.values():
-            actor.go.set()
+        for upstream in self.upstreams.values():
+            if isinstance(upstream, Actor):
+                upstream.go.set()
         await self.dispatcher.drain(2.0)
+        for upstream in self.upstreams.values():
+            await upstream.aclose()
         await self.spool.aclose()
 
     async def put(
@@ -88,7 +92,7 @@ class Stage:
             envelope=Envelope(
                 mailbox(sender) if sender else None, rows, envelope_id=envelope_id, dsn_return=dsn_return
             ),
-            candidates=candidates or tuple(self.actors),
+            candidates=candidates or tuple(self.upstreams),
             content=content,
             size=len(content),
             eight_bit=not content.isascii(),
