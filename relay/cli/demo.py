@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import signal
 import socket
@@ -111,7 +112,8 @@ level = "warning"
 def guide(place: Place) -> str:
     """Return what to type into an application, and lines to paste."""
     relay = _command()
-    authority = place.state_dir / "tls" / "authority.pem"
+    config = shlex.quote(str(place.config))
+    authority = shlex.quote(str(place.state_dir / "tls" / "authority.pem"))
     port = place.starttls
     return f"""
 Relay is running, and sends through a simulated Microsoft 365 (XOAUTH2, tokens by msal). Nothing leaves this machine.
@@ -123,21 +125,21 @@ Type into an application:
   User name    {_USER}          (or {_TRAINING}: its mail is kept in files, {place.state_dir}/capture/sandbox)
   Password     {_PASSWORD}
   Sender       no-reply@clinic.test
-  Certificate  signed by {authority}
+  Certificate  signed by {place.state_dir}/tls/authority.pem
 
 Or paste into another terminal:
 
-printf 'From: <no-reply@clinic.test>\\nTo: <{_PATIENT}>\\nSubject: by curl\\n\\nHello from curl.\\n' | \
 curl --silent --show-error --url smtp://{_HOST}:{port} --ssl-reqd --cacert {authority} --user {_USER}:{_PASSWORD} \
---mail-from no-reply@clinic.test --mail-rcpt {_PATIENT} --upload-file -
+--mail-from no-reply@clinic.test --mail-rcpt {_PATIENT} --header 'From: <no-reply@clinic.test>' \
+--header 'To: <{_PATIENT}>' --header 'Subject: by curl' --form '=Hello from curl.'
 
 {_swaks()} --server {_HOST} --port {port} -tls --auth --auth-user {_USER} --auth-password {_PASSWORD} \
 --from no-reply@clinic.test --to {_PATIENT} --header 'Subject: by swaks' --body 'Hello from swaks.'
 
 What became of it:
 
-{relay} status --config {place.config}
-{relay} trace --config {place.config}
+{relay} status --config {config}
+{relay} trace --config {config}
 
 Metrics: http://{_HOST}:{place.metrics}/metrics    Ctrl-C ends it all.
 """
@@ -152,14 +154,14 @@ def _command() -> str:
     """Return how this program was called, so that the line works where it isn't on the path."""
     called = Path(sys.argv[0])
     if called.name == "relay" and called.exists() and shutil.which("relay") != str(called):
-        return str(called.absolute())
-    return "relay" if called.name == "relay" else f"{sys.executable} -m relay"
+        return shlex.quote(str(called.absolute()))
+    return "relay" if called.name == "relay" else f"{shlex.quote(sys.executable)} -m relay"
 
 
 def _swaks() -> str:
     """Return swaks: the machine's, else the one that `make peers` unpacked into the checkout."""
     unpacked = Path(__file__).parents[2] / ".peers" / "bin" / "swaks"
-    return "swaks" if shutil.which("swaks") or not unpacked.exists() else str(unpacked)
+    return "swaks" if shutil.which("swaks") or not unpacked.exists() else shlex.quote(str(unpacked))
 
 
 def _free_port(wanted: int) -> int:

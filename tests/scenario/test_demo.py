@@ -49,7 +49,7 @@ class Demo:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    folder = tmp_path / "tmp"
+    folder = tmp_path / "a folder"
     folder.mkdir()
     running = Demo(folder)
     yield running
@@ -80,7 +80,7 @@ def test_it_ends_and_leaves_no_files(demo: Demo, ending: signal.Signals) -> None
 
 def test_the_curl_line_delivers_through_xoauth2(demo: Demo) -> None:
     demo.wait()
-    sent = pasted(demo.line("printf"))
+    sent = pasted(demo.line("curl"))
     assert (sent.returncode, sent.stderr) == (0, "")
     wait_until(lambda: "took a message from no-reply@clinic.test to patient@example.test" in demo.text, "the message")
     [recent] = status(demo)["recent"]
@@ -96,15 +96,21 @@ def test_the_swaks_line_delivers_through_xoauth2(demo: Demo) -> None:
     wait_until(lambda: "took a message from no-reply@clinic.test to patient@example.test" in demo.text, "the message")
 
 
+def test_each_line_is_one_command(demo: Demo) -> None:
+    demo.wait()
+    assert demo.line("curl").startswith("curl ")
+    assert not set(";|&`$") & set(demo.line("curl") + demo.line("swaks"))
+
+
 def test_two_at_once_take_different_ports(demo: Demo, tmp_path: Path) -> None:
     demo.wait()
-    folder = tmp_path / "second" / "tmp"
+    folder = tmp_path / "second" / "a folder"
     folder.mkdir(parents=True)
     second = Demo(folder)
     try:
         second.wait()
-        assert demo.line("printf") != second.line("printf")
-        assert pasted(second.line("printf")).returncode == 0
+        assert demo.line("curl") != second.line("curl")
+        assert pasted(second.line("curl")).returncode == 0
     finally:
         second.process.terminate()
         assert second.process.wait(30) == 0
