@@ -10,12 +10,14 @@ from typing import TypeAlias
 from relay.address import Mailbox, parse_mailbox
 from relay.envelope import Body, Envelope, Notify, Origin, Recipient
 from relay.spool.contract import Arrival, SpoolError
-from relay.spool.records import Gate, HoldReason
+from relay.spool.records import Gate, HoldReason, SpooledMessage
 from relay.transfer.route import Route, route_for
 from relay.transfer.surroundings import Surroundings
 
 Post: TypeAlias = Callable[[Arrival], Awaitable[None]]
 """Puts a message into the spool."""
+
+_DAY = 86_400_000
 
 _WORDS = {
     HoldReason.AUTH: "the provider refuses the login",
@@ -24,7 +26,7 @@ _WORDS = {
     HoldReason.QUOTA: "the provider's sending limit or the mailbox's quota is reached",
     HoldReason.SEND_AS: "the account may not send as this sender",
     HoldReason.SECRET: "the secret for the login is missing, wrong or expired",
-    HoldReason.AMBIGUOUS: "nobody knows whether messages were taken",
+    HoldReason.AMBIGUOUS: "nobody knows whether the provider took it, since no answer came",
     HoldReason.OPERATOR: "an operator holds it",
 }
 
@@ -37,6 +39,7 @@ class Alerts:
         self._usable = usable
         self._post = post
         self._told: set[tuple[str, str]] = set()
+        self._messages_told: dict[tuple[str, str, str], int] = {}
 
     def known(self, gate: Gate) -> None:
         """The gate stood before this process began: it was told of then."""
@@ -60,6 +63,21 @@ class Alerts:
             f'Its mail is kept, and tried again and again. "relay doctor {upstream}" finds out what is wrong.\r\n'
         )
         await self._begin(upstream, "stuck", f"Relay: mail for {upstream} is stuck", text)
+
+    async def message_held(self, upstream: str, reason: HoldReason, message: SpooledMessage) -> None:
+        """A message waits for a person; told once a day of each sender and reason."""
+        key, at = (upstream, reason, message.header_from), self._around.clock()
+        if at < self._messages_told.get(key, 0) + _DAY:
+            return
+        self._messages_told = {told: since for told, since in self._messages_told.items() if at < since + _DAY}
+        self._messages_told[key] = at
+        text = (
+            f"A message from {message.header_from or '(nobody)'} is held: {_WORDS[reason]}.\r\n\r\n"
+            f'"relay queue show {message.id}" shows it, "relay queue release {message.id}" sends it again, and '
+            f'"relay queue remove {message.id}" gives it up. Others of this kind are not told of for a day.\r\n'
+        )
+        self._around.journal.warned("alert", upstream=upstream, cause=reason.value, id=message.id)
+        await self._mail(upstream, f"Relay: a message is held ({reason})", text)
 
     async def over(self, upstream: str) -> None:
         """Whatever was told of this upstream is over."""

@@ -46,8 +46,9 @@ class Dispatcher:
     ) -> None:
         self._around = Surroundings(settings, outgoing, journal)
         self._custody = Custody(outgoing, self._around.clock)
-        self._settling = Settling(self._around, self._custody, Postmaster(self._around, self.usable))
         self._alerts = Alerts(self._around, self.usable, post)
+        postmaster = Postmaster(self._around, self.usable)
+        self._settling = Settling(self._around, self._custody, postmaster, self._alerts)
         self._upstreams = dict(upstreams)
         self._lanes: dict[str, Lane] = {}
         self._leaving: set[Lane] = set()

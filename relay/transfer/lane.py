@@ -28,7 +28,7 @@ _SWEEP = 50
 """Messages looked at in one trial of an unreachable upstream: those whose time is over are given up there."""
 
 _LOOK = 500
-"""Milliseconds between two looks at a gate that somebody may open."""
+"""Milliseconds between two looks at what may change without stirring us: a gate that somebody opens, a limit."""
 
 _ERROR_PAUSE = 1000
 
@@ -127,8 +127,9 @@ class Lane:
         self._hurried = False
         messages, recipients = self._room(now)
         if messages <= 0:
-            waits_for_limit = not self.attempts.backlog and not self.attempts.sending
-            await self._rest(self.meter.opens_at() if waits_for_limit else None)
+            # What is claimed already may have taken up what the limits admit: then the end of an attempt stirs.
+            opens_at = self.meter.opens_at()
+            await self._rest(opens_at if opens_at > now else now + _LOOK)
             return
         claims = await self._claim(messages, recipients)
         if self.standing.closed or self._stopping:

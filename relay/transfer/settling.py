@@ -9,6 +9,7 @@ from dataclasses import replace
 from relay.reply import Reply
 from relay.spool.contract import SpoolError
 from relay.spool.records import Claim, RecipientState, Settlement, SpooledRecipient
+from relay.transfer.alerts import Alerts
 from relay.transfer.custody import Custody
 from relay.transfer.dsn import Finding, delay_due
 from relay.transfer.outcome import Deferred, Failed, Outcome, Uncertain
@@ -27,10 +28,11 @@ class Settling:
     a message could be sent twice.
     """
 
-    def __init__(self, surroundings: Surroundings, custody: Custody, postmaster: Postmaster) -> None:
+    def __init__(self, surroundings: Surroundings, custody: Custody, postmaster: Postmaster, alerts: Alerts) -> None:
         self._around = surroundings
         self._custody = custody
         self._postmaster = postmaster
+        self._alerts = alerts
         self.troubled = 0
 
     async def settle(
@@ -81,6 +83,8 @@ class Settling:
         journal.settled(claim, settlements, self._around.clock())
         for notice in posted:
             journal.notice_put(notice.arrival, claim.message.id, notice.kind)
+        for reason in {settlement.hold_reason for settlement in settlements if settlement.hold_reason is not None}:
+            await self._alerts.message_held(claim.upstream, reason, claim.message)
 
     async def _notices(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> list[Posted]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -109,6 +110,21 @@ async def test_only_this_from_is_held(tmp_path: Path) -> None:
         assert stage.spool.outgoing.gate("m365") is None
         other = await stage.put("b@far.test")
         await stage.settled(other, "relayed")
+
+
+async def test_people_hear_once_of_messages_that_wait_for_them(tmp_path: Path) -> None:
+    refusing, other = Actor("m365", always=SEND_AS), Actor("other")
+    settings = settings_of(
+        tmp_path, {"m365": M365, "other": SMTP}, alerts={"to": ("it@clinic.test",), "upstream": "other"}
+    )
+    async with Stage(tmp_path, settings, refusing, other) as stage:
+        ids = [await stage.put(f"{at}@far.test") for at in range(3)]
+        for id_ in ids:
+            await stage.settled(id_, "held")
+        await until(lambda: other.offers, "the alert")
+        await asyncio.sleep(0.2)  # long enough for what must not happen
+        assert [parsed(one)["Subject"] for one in other.offers] == ["Relay: a message is held (send_as)"]
+        assert any(id_.encode() in other.offers[0].octets for id_ in ids)
 
 
 async def test_recipients_refused_with_a_full_mailbox_hold_nothing(tmp_path: Path) -> None:
