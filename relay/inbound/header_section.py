@@ -13,8 +13,10 @@ _WANTED: Final = frozenset({b"received", b"from", b"message-id", b"date", b"mime
 _FIRST_OCTETS: Final = frozenset(name[0] for name in _WANTED) | frozenset(name[0] - 32 for name in _WANTED)
 _FIELD_END: Final = re.compile(rb"\r\n(?![ \t])")
 _ONE_MAILBOX: Final = re.compile(
-    rb"[ \t]*(?:[ \tA-Za-z0-9.'&/-]*<([!-9;=?-~]+)>|([!#-'*+./-9=?A-Z^-~-]+@[a-zA-Z0-9.-]+))\s*"
+    rb"[ \t]*+(?:[ \tA-Za-z0-9.'&/-]*+<([!-9;=?-~]++)>|([!#-'*+./-9=?A-Z^-~-]++@[a-zA-Z0-9.-]++))\s*+"
 )
+_OUTSIDE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[^"()]++', re.DOTALL)
+_IN_COMMENT: Final = re.compile(r"\\.|[^\\()]++", re.DOTALL)
 _MESSAGE_ID: Final = re.compile(rb"<[^<>\s]{1,998}>")
 
 
@@ -126,7 +128,7 @@ def _members(text: str) -> Iterator[str]:
     while position < len(text):
         found = _TOKEN.match(text, position)
         if found is None:
-            yield text
+            yield '"'  # a quote that does not end: it can't be told what is an address
             return
         position = found.end()
         kind = found.lastgroup
@@ -142,13 +144,15 @@ def _members(text: str) -> Iterator[str]:
 
 
 def _without_comments(text: str) -> str | None:
-    """The text less its comments, which nest; None where parentheses or quotes don't match."""
+    """The text less its comments, which nest; None where parentheses don't match. Quotes mean nothing in a comment."""
     if "(" not in text and ")" not in text:
         return text
     kept: list[str] = []
-    depth = 0
-    for found in re.finditer(r'\\.|"(?:[^"\\]|\\.)*+"|[()]|[^\\"()]++|.', text, re.DOTALL):
-        piece = found[0]
+    depth = position = 0
+    while position < len(text):
+        found = (_IN_COMMENT if depth else _OUTSIDE).match(text, position)
+        piece = found[0] if found else text[position]
+        position += len(piece)
         if piece == "(":
             depth += 1
         elif piece == ")":

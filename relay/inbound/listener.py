@@ -11,10 +11,11 @@ from typing import Final
 
 from relay.config.listener_settings import ListenerSettings, Security
 from relay.inbound import replies
+from relay.inbound.door import Door
 from relay.inbound.premises import Premises
 from relay.inbound.protocol import Protocol
-from relay.inbound.proxied import Door
 from relay.inbound.sockets import listening_sockets
+from relay.inbound.tls import handshake_fault
 from relay.logs import Log
 
 _HANDSHAKE_TIMEOUT: Final = 30.0
@@ -120,7 +121,7 @@ class Listener:
             _log.write(logging.DEBUG, "handshake", {"listener": self.name, "peer": peer, "error": type(error).__name__})
             return
         reason = error.reason or "UNKNOWN"
-        reply = replies.tls_failed(reason.replace("_", " ").lower())
+        reply = replies.tls_failed(handshake_fault(reason))
         self.premises.journal.refused(self.name, "tls", reply, peer=peer)
 
 

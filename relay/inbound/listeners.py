@@ -100,8 +100,11 @@ class Listeners:
         conversations = [connection.conversation for connection in self._connections()]
         if conversations:
             await asyncio.wait(conversations, timeout=seconds)
+        late = [connection.conversation for connection in self._connections()]
         for connection in self._connections():
             connection.abort()
+        if late:
+            await asyncio.wait(late, timeout=1)
         await self._premises.acceptance.settled()
 
     # ---- within

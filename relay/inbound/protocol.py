@@ -52,6 +52,7 @@ class Protocol(SMTP):
     _reason: str
     _waiting: bool
     _linger: asyncio.TimerHandle | None
+    _lost: bool
 
     def __init__(self) -> None:
         # Only for the prototype; connections are copies of it.
@@ -74,6 +75,7 @@ class Protocol(SMTP):
         connection._reason = "closed"
         connection._waiting = False
         connection._linger = None
+        connection._lost = False
         connection._session = None
         return connection
 
@@ -96,6 +98,7 @@ class Protocol(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         """Let the conversation see the end of its input."""
         asyncio.StreamReaderProtocol.connection_lost(self, None)
+        self._lost = True
         if self._linger is not None:
             self._linger.cancel()
 
@@ -147,7 +150,7 @@ class Protocol(SMTP):
         self._close()
 
     def _close(self) -> None:
-        if self.transport is not None and self._linger is None:
+        if self.transport is not None and self._linger is None and not self._lost:
             self.transport.close()
             self._linger = self.loop.call_later(_LINGER, self.transport.abort)
 

@@ -107,7 +107,7 @@ class Session:
         return Reply(250, None, self._premises.hostname)
 
     def _hello(self, argument: bytes, *, extended: bool) -> None:
-        self._helo = argument.decode("utf-8", "replace")
+        self._helo = argument[:255].decode("utf-8", "replace")
         self._extended = extended
         self._transaction = None
 

@@ -21,6 +21,20 @@ _VERSIONS: Final = {
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
 _OUTDATED: Final = ("1.0", "1.1")
+_FAULTS: Final = (
+    (
+        ("UNSUPPORTED_PROTOCOL", "NO_SHARED_CIPHER", "VERSION_TOO_LOW", "NO_PROTOCOLS_AVAILABLE"),
+        "the client speaks an older TLS than this listener: give it a listener of its own with a lower minimum_tls",
+    ),
+    (
+        ("UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "BAD_CERTIFICATE"),
+        "the client does not trust our certificate: see relay certificate",
+    ),
+    (
+        ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE", "PACKET_LENGTH"),
+        "the client did not speak TLS: it may want STARTTLS or no encryption",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,13 @@ def server_context(pair: CertificatePair, minimum_tls: TlsVersion) -> ssl.SSLCon
         # Without the callback a key with a passphrase would make OpenSSL ask for it on the terminal.
         context.load_cert_chain(chain, key, password=lambda: "")
     return context
+
+
+def handshake_fault(reason: str) -> str:
+    """Return what OpenSSL's word for a failed handshake means to an operator."""
+    meaning = next((text for words, text in _FAULTS if any(word in reason for word in words)), "")
+    said = reason.replace("_", " ").lower()
+    return f"{said}; {meaning}" if meaning else said
 
 
 @contextmanager

@@ -112,7 +112,7 @@ async def test_others_may_not_say_where_they_come_from(tmp_path: Path) -> None:
 
 @on_both_loops
 async def test_silence_instead_of_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.inbound.proxied._HEADER_TIMEOUT", 0.2)
+    monkeypatch.setattr("relay.inbound.door._HEADER_TIMEOUT", 0.2)
     async with entrance(tmp_path, {"listener": listener(security="none"), "client": CLIENTS}) as at:
         silent = await Visitor.connect(at.port(), None, b"PROXY")
         assert await silent.ended()

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from relay.address import Mailbox
@@ -32,11 +34,23 @@ A, C = Mailbox("a", "b.test"), Mailbox("c", "d.test")
     (" (a@b.test", [None]),
     (' "a@b.test', [None]),
     (" a@b.test)", [None]),
+    (' (" ) <c@d.test> (") <a@b.test>', [None]),
+    (' "c@d.test <a@b.test>', [None]),
+    (" a@b.test (\\)) c@d.test", [None]),
     ("", []),
     (" Nobody:;", []),
 ])  # fmt: skip
 def test_authors(value: str, found: list[Mailbox | None]) -> None:
     assert mailboxes_in(value.encode()) == found
+
+
+@pytest.mark.parametrize(
+    "value", [b" " * 250_000, b"a " * 120_000, b'"' * 250_000, b"(" * 250_000, b"a@b.test," * 25_000]
+)
+def test_long_values_take_no_long_time(value: bytes) -> None:
+    began = time.process_time()
+    mailboxes_in(value + b"!")
+    assert time.process_time() - began < 2.0
 
 
 def test_octets_that_are_no_utf8() -> None:
