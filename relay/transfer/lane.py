@@ -128,8 +128,7 @@ class Lane:
         messages, recipients = self._room(now)
         if messages <= 0:
             # What is claimed already may have taken up what the limits admit: then the end of an attempt stirs.
-            opens_at = self.meter.opens_at()
-            await self._rest(opens_at if opens_at > now else now + _LOOK)
+            await self._rest(max(self.meter.opens_at(), now + _LOOK))
             return
         claims = await self._claim(messages, recipients)
         if self.standing.closed or self._stopping:
