@@ -10,7 +10,8 @@ from typing import Final
 _LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 _PAIRS: Final = tuple(high + low for high in _LETTERS for low in _LETTERS)
 _COUNTER_BITS: Final = 12
-_AHEAD: Final = 60_000 << _COUNTER_BITS
+_AHEAD: Final = 10_000
+_STEP: Final = 1_000 << _COUNTER_BITS
 
 
 def letters(number: int) -> str:
@@ -45,8 +46,8 @@ def mark_name(node: str) -> str:
 class Identifiers:
     """Gives numbers that only grow, over restarts and clocks set back, and IDs made of them.
 
-    `mark` is what the database knows: no number above it was given. It is kept a minute ahead, so that it moves once a
-    minute and not with every message; `next_mark` says when it has to move within a transaction.
+    `mark` is what the database knows: no number above it was given. It is kept ten seconds ahead, so that it moves that
+    often and not with every message; `next_mark` says when it has to move within a transaction.
     """
 
     def __init__(self, node: str, mark: int, clock: Callable[[], int]) -> None:
@@ -71,7 +72,11 @@ class Identifiers:
 
     def next_mark(self) -> int | None:
         """Return the mark to write with the running transaction, or None while the present one covers all."""
-        return self._last + _AHEAD if self._last >= self._mark else None
+        if self._last <= self._mark:
+            return None
+        # Where the numbers are ahead of the clock they grow by one each: a small step will do, and restarts in quick
+        # succession don't drive them on.
+        return max(self._last + _STEP, (self._clock() + _AHEAD) << _COUNTER_BITS)
 
     def marked(self, mark: int) -> None:
         """Note that `mark` is on stable storage."""
