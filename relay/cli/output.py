@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+
+_MILLISECONDS = re.compile(r"\A(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}Z\Z")
+_WHOLE = 24
+"""Columns whose values are no longer are not folded."""
 
 
 class CommandError(Exception):
@@ -42,8 +48,11 @@ def print_json_list(values: Iterable[Any]) -> None:
     sys.stdout.write("[]\n" if between == "[\n" else "\n]\n")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print rows: a table on a terminal, else a line a row with tabs between, for cut and awk."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, whole: bool = False) -> None:
+    """Print rows: a table on a terminal, else a line a row with tabs between, for cut and awk.
+
+    On a terminal long values end in an ellipsis, but for `whole`, where they go on below.
+    """
     texts = [[_cell(value) for value in row] for row in rows]
     if not sys.stdout.isatty():
         for row in texts:
@@ -57,10 +66,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for at, column in enumerate(columns):
+        # An ID that is broken into two lines can't be copied.
+        short = all(len(row[at]) <= _WHOLE for row in texts)
+        table.add_column(column, overflow="fold" if whole else "ellipsis", no_wrap=short or not whole)
     for row in texts:
-        table.add_row(*(_plain(value) for value in row))
+        table.add_row(*(_plain(_MILLISECONDS.sub(r"\1Z", value)) for value in row))
     Console(highlight=False).print(table)
 
 

@@ -71,6 +71,7 @@ def show(context: typer.Context, message: Annotated[str, typer.Argument(metavar=
         [name.replace("_", " ").upper() for name in names],
         ([row[name] for name in names] for row in found["recipient_details"]),
         empty="No recipient waits.",
+        whole=True,
     )
 
 

@@ -62,7 +62,7 @@ def settings(
     say(f"{advice.application}, for client {client}, by listener {name} ({facts['address']})")
     say(f"Where: {advice.where}")
     if advice.fields:
-        print_table(("FIELD", "VALUE"), advice.fields, empty="")
+        print_table(("FIELD", "VALUE"), advice.fields, empty="", whole=True)
     if advice.block:
         say(f"{advice.block_title}:\n")
         say(advice.block)

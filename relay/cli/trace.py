@@ -68,4 +68,5 @@ def _print_one(entry: dict[str, Any]) -> None:
         [name.upper() for name in names],
         ([event[name] for name in names] for event in entry["events"]),
         empty="Nothing has happened to it yet.",
+        whole=True,
     )
