@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-
 _MILLISECONDS = re.compile(r"\A(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}Z\Z")
 _WHOLE = 24
 """Columns whose values are no longer are not folded."""
@@ -66,12 +65,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    texts = [[_MILLISECONDS.sub(r"\1Z", text) for text in row] for row in texts]
     for at, column in enumerate(columns):
-        # An ID that is broken into two lines can't be copied.
-        short = all(len(row[at]) <= _WHOLE for row in texts)
-        table.add_column(column, overflow="fold" if whole else "ellipsis", no_wrap=short or not whole)
+        # An ID that is cut, or broken into two lines, can't be copied.
+        width = max(len(column), *(len(row[at]) for row in texts))
+        short = width <= _WHOLE
+        table.add_column(
+            column,
+            overflow="fold" if whole else "ellipsis",
+            no_wrap=short or not whole,
+            min_width=width if short else None,
+        )
     for row in texts:
-        table.add_row(*(_plain(_MILLISECONDS.sub(r"\1Z", value)) for value in row))
+        table.add_row(*map(_plain, row))
     Console(highlight=False).print(table)
 
 
