@@ -117,7 +117,7 @@ class Listener:
 
     def handshake_failed(self, peer: str, error: Exception) -> None:
         """Tell why a client could not agree on TLS with us, unless it only hung up."""
-        if not isinstance(error, ssl.SSLError):
+        if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             _log.write(logging.DEBUG, "handshake", {"listener": self.name, "peer": peer, "error": type(error).__name__})
             return
         reason = error.reason or "UNKNOWN"

@@ -61,7 +61,8 @@ class Listeners:
 
         New clients and passwords count from the next command of each. Raises InboundError: then all stays as it was.
         """
-        certificates = await self._certificates(settings, secrets)
+        premises = self._premises
+        certificates = await self._certificates(settings, secrets, premises.settings)
         open_now = {listener.name: listener for listener in self._listeners}
         kept = [
             open_now[name]
@@ -69,12 +70,17 @@ class Listeners:
             if name in open_now and open_now[name].serves(name, own)
         ]
         kept_names = {listener.name for listener in kept}
-        fresh = [
-            Listener(name, own, self._premises) for name, own in settings.listener.items() if name not in kept_names
-        ]
-        await self._exchange([listener for listener in self._listeners if listener not in kept], fresh)
-        self._premises.put_in_force(settings, secrets)
-        self._premises.use(certificates)
+        fresh = [Listener(name, own, premises) for name, own in settings.listener.items() if name not in kept_names]
+        before = premises.settings, premises.secrets, premises.certificates
+        # First, for whoever comes in by a fresh listener is to find them.
+        premises.put_in_force(settings, secrets)
+        premises.use(certificates)
+        try:
+            await self._exchange([listener for listener in self._listeners if listener not in kept], fresh)
+        except InboundError:
+            premises.put_in_force(before[0], before[1])
+            premises.use(before[2])
+            raise
         for listener in kept:
             listener.settings = settings.listener[listener.name]
         self._listeners = kept + fresh
@@ -109,8 +115,11 @@ class Listeners:
 
     # ---- within
 
-    async def _certificates(self, settings: Settings, secrets: SecretSource) -> Certificates:
-        versions = {own.minimum_tls for own in settings.listener.values() if own.uses_tls}
+    async def _certificates(self, settings: Settings, secrets: SecretSource, *also: Settings) -> Certificates:
+        used = [own for one in (settings, *also) for own in one.listener.values() if own.uses_tls]
+        versions = (
+            {own.minimum_tls for own in used} if any(own.uses_tls for own in settings.listener.values()) else set()
+        )
         certificates = Certificates(settings, secrets, versions)
         await certificates.load()
         return certificates

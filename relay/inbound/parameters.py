@@ -32,7 +32,7 @@ class MailArguments:
     dsn_return: DsnReturn | None = None
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def mail_arguments(argument: bytes, *, extended: bool) -> MailArguments | Reply:
     """Read what follows MAIL. `extended`: EHLO was said, so that parameters are allowed.
 

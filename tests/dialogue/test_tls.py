@@ -182,3 +182,31 @@ async def test_endings_during_a_handshake_give_the_slot_back(tmp_path: Path, mon
         await until(lambda: at.listeners.status()[0].connections == 0, "all slots")
         assert at.counted("relay_connections", listener="door") == 0
         assert await silent.ended()
+
+
+@pytest.mark.parametrize("security", ["implicit", "starttls"])
+@on_both_loops
+async def test_a_load_balancers_probe_is_not_worth_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, security: str
+) -> None:
+    async with entrance(tmp_path, {"listener": listener(security=security)}) as at:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", at.port())
+            writer.close()
+            await writer.wait_closed()
+        last = await Visitor.connect(at.port(), client_context() if security == "implicit" else None)
+        await last.hello()
+        await last.close()
+        await until(lambda: at.listeners.status()[0].connections == 0, "the slots")
+        assert at.counted("relay_messages_refused_total", listener="door", reason="tls") == 0
+        assert [record.getMessage() for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
+
+
+@on_both_loops
+async def test_why_a_handshake_failed_is_counted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with entrance(tmp_path, {"listener": listener(security="implicit")}) as at:
+        plain = await Visitor.connect(at.port())
+        plain.say("EHLO pc")
+        await until(lambda: at.counted("relay_messages_refused_total", listener="door", reason="tls"), "the count")
+        assert at.counted("relay_messages_refused_total", listener="door", reason="tls") == 1
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
