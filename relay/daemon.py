@@ -37,6 +37,9 @@ _INBOUND_DRAIN = 8.0
 _OUTBOUND_DRAIN = 10.0
 """With all else that has to close, within the 25 s that a service manager is promised."""
 
+_SPOOL_PATIENCE = 60.0
+"""Seconds after which a spool that takes nothing ends the process: whoever started it may have more luck."""
+
 _RESTART_PAUSE = 5.0
 _WATCH_EVERY = 1.0
 _NEEDS_RESTART = ("hostname", "state_dir", "queue.url", "metrics.address")
@@ -85,7 +88,7 @@ async def operate(
     daemon.warn_of(report.warnings)
     try:
         async with contextlib.AsyncExitStack() as exits:
-            await daemon.open(exits, hang_up or asyncio.Event())
+            await daemon.open(exits, over, hang_up or asyncio.Event())
             opened()
             await over.wait()
             daemon.begin_to_stop()
@@ -93,7 +96,7 @@ async def operate(
         _complain(f"relay serve: {error}")
         return 1
     daemon.journal.told("stopped")
-    return 0
+    return daemon.status
 
 
 def _complain(*texts: str) -> None:
@@ -111,6 +114,7 @@ class Daemon:
         self._secrets = Secrets(environ, SealedStore(settings.state_dir, environ))
         self._metrics = Metrics(VERSION)
         self.journal = Journal(self._metrics)
+        self.status = 0
         self._upstreams: dict[str, Upstream] = {}
         self._reloading = asyncio.Lock()
 
@@ -119,7 +123,7 @@ class Daemon:
         for warning in warnings:
             self.journal.warned("configuration", key=warning.key, line=warning.line, text=warning.text)
 
-    async def open(self, exits: contextlib.AsyncExitStack, hang_up: asyncio.Event) -> None:
+    async def open(self, exits: contextlib.AsyncExitStack, over: asyncio.Event, hang_up: asyncio.Event) -> None:
         """Open everything, in the order in which it is needed. Raises what its parts raise where they can't open."""
         settings = self._settings
         state_dir.prepare(settings.state_dir)
@@ -143,6 +147,7 @@ class Daemon:
         await self._listeners.start()
         exits.push_async_callback(self._listeners.drain, _INBOUND_DRAIN)
         await self._keep(exits, "watch", self._watch)
+        await self._keep(exits, "spool", lambda: self._give_up_on_spool(over))
         await self._keep(exits, "reload", lambda: self._reload_on(hang_up))
         self.journal.told("started", version=VERSION, pid=os.getpid())
         systemd.notify("READY=1", f"STATUS=Relay {VERSION} takes mail")
@@ -327,6 +332,23 @@ class Daemon:
             self._life.forget_expiries()
             for name in self._upstreams:
                 self._dispatcher.nudge(name)
+
+    async def _give_up_on_spool(self, over: asyncio.Event) -> None:
+        """End the process when the spool has been broken, not full, for so long."""
+        loop = asyncio.get_running_loop()
+        broken_since: float | None = None
+        while True:
+            await asyncio.sleep(_WATCH_EVERY)
+            refusal = self._spool.intake.refusal()
+            if refusal is None or refusal.full:
+                broken_since = None
+                continue
+            broken_since = broken_since if broken_since is not None else loop.time()
+            if loop.time() - broken_since >= _SPOOL_PATIENCE:
+                self.journal.failed("spool", refusal)
+                self.status = 1
+                over.set()
+                return
 
     def _sealed_names(self) -> object:
         try:
