@@ -43,6 +43,7 @@ class Attempts:
         self.sending: set[Attempt] = set()
         self.tasks: dict[asyncio.Task[None], Attempt] = {}
         self.reacting = 0
+        self._connections = -1
         self.stopped = False
         self._around = surroundings
         self._custody = custody
@@ -115,7 +116,7 @@ class Attempts:
 
     async def _conclude(self, attempt: Attempt, conversation: Conversation) -> None:
         claim, others = attempt.claim, len(self.sending)
-        self._around.journal.upstream_connections(self.upstream.name, self.upstream.connections)
+        self._show_connections()
         outcomes = outcomes_of(conversation, claim, self.provider)
         if complains_of_connections(outcomes):
             around = self._around
@@ -136,6 +137,12 @@ class Attempts:
             await self._settling.give_back([claim])
             return
         await self._settling.settle(claim, outcomes, trial_at=trial_at, dsn=conversation.dsn)
+
+    def _show_connections(self) -> None:
+        open_now = self.upstream.connections
+        if open_now != self._connections:
+            self._connections = open_now
+            self._around.journal.upstream_connections(self.upstream.name, open_now)
 
     async def _react(self, attempt: Attempt, conversation: Conversation, outcomes: Sequence[Outcome]) -> None:
         self.reacting += 1

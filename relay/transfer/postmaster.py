@@ -36,7 +36,7 @@ class Postmaster:
     async def notices(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> list[Posted]:
         """Return the notices that settlements cause; `dsn` tells that the upstream notifies of success itself."""
         message = claim.message
-        if message.notice or not any(map(_worth_telling, settled)):
+        if message.notice:
             return []
         settings = self._around.settings
         sender = message.reverse_path or parse_mailbox(message.header_from)
@@ -116,7 +116,8 @@ def _mailboxes(addresses: Iterable[str]) -> tuple[Mailbox, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def _worth_telling(settled: tuple[Settlement, Finding]) -> bool:
+def worth_telling(settled: tuple[Settlement, Finding]) -> bool:
+    """True where somebody may want to hear of it: most messages are relayed, and nobody asked."""
     settlement, finding = settled
     if settlement.state is RecipientState.RELAYED:
         notify = finding.row.recipient.notify

@@ -13,7 +13,7 @@ from relay.transfer.alerts import Alerts
 from relay.transfer.custody import Custody
 from relay.transfer.dsn import Finding, delay_due
 from relay.transfer.outcome import Deferred, Failed, Outcome, Uncertain
-from relay.transfer.postmaster import Posted, Postmaster
+from relay.transfer.postmaster import Posted, Postmaster, worth_telling
 from relay.transfer.settlement import Terms, expired, settlement_for
 from relay.transfer.surroundings import Surroundings
 
@@ -72,7 +72,7 @@ class Settling:
             self._custody.end(claim)
 
     async def _record(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> None:
-        posted = await self._notices(claim, settled, dsn=dsn)
+        posted = await self._notices(claim, settled, dsn=dsn) if any(map(worth_telling, settled)) else []
         settlements = [settlement for settlement, _ in settled]
         kept = await self._until_recorded(claim, settlements, posted)
         self._custody.end(claim)

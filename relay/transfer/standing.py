@@ -39,6 +39,7 @@ class Standing:
         self._alerts = alerts
         self._since: dict[str, int] = {}
         self._gate_seen = False
+        self._up: bool | None = None
 
     @property
     def gate(self) -> Gate | None:
@@ -63,7 +64,10 @@ class Standing:
 
     def changed_by(self, conversation: Conversation, outcomes: Sequence[Outcome]) -> bool:
         """Note a conversation; True where `react` has to follow, because it was not an ordinary one."""
-        self._around.journal.upstream_up(self._upstream, up=conversation.phase > Phase.AUTH)
+        up = conversation.phase > Phase.AUTH
+        if up is not self._up:
+            self._up = up
+            self._around.journal.upstream_up(self._upstream, up=up)
         if unreachable(conversation) or self.reach.down or account_hold(outcomes) is not None:
             return True
         if any(isinstance(one, Relayed) for one in outcomes):
