@@ -203,6 +203,7 @@ class Daemon:
             self._life,
             self.reload,
             self._dispatcher.nudge,
+            self._dispatcher.admit,
         )
         control = ControlServer(self._settings.state_dir, answers.answer, self.journal)
         try:

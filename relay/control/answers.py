@@ -15,7 +15,7 @@ from relay.control.status import Life, status_of
 from relay.control.trial import trial_of, trial_sender
 from relay.journal import Journal
 from relay.spool.contract import Change, Inspection, Outgoing
-from relay.spool.records import Gate, HoldReason, Selection
+from relay.spool.records import Gate, HoldReason, Selection, Use
 from relay.upstream.contract import Upstream
 
 PAGE = 500
@@ -35,6 +35,7 @@ class Answers:
         life: Life | None = None,
         reload: Callable[[], Awaitable[list[str]]] | None = None,
         nudge: Callable[[str], None] = lambda upstream: None,
+        admit: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._settings = settings
         self._inspection = inspection
@@ -44,6 +45,7 @@ class Answers:
         self._life = life
         self._reload = reload
         self._nudge = nudge
+        self._admit = admit or self._count
         self._known: dict[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {
             "status": self._status,
             "queue.list": self._queue_list,
@@ -154,7 +156,16 @@ class Answers:
         sender, recipient = parse_mailbox(sender_text), parse_mailbox(arguments["to"])
         if sender is None or recipient is None:
             raise RefusedError(f"{(sender_text if sender is None else arguments['to']):.80}: not an e-mail address")
-        return await trial_of(self._upstream(name), self._outgoing, settings.hostname, sender, recipient)
+        trial_id = self._outgoing.next_id()
+
+        async def admit() -> None:
+            await self._admit(name)
+
+        return await trial_of(self._upstream(name), trial_id, settings.hostname, sender, recipient, admit)
+
+    async def _count(self, name: str) -> None:
+        """Count a test message where no relay runs that would."""
+        await self._outgoing.record_use(name, Use(_now(), 1, 1))
 
     async def _reload_settings(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
         if self._reload is None:

@@ -1,8 +1,9 @@
-"""`relay test`: one message straight through an upstream, past queue and throttle."""
+"""`relay test`: one message straight through an upstream, past the queue."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
@@ -10,20 +11,17 @@ from relay.address import Mailbox
 from relay.config.settings import Settings
 from relay.control.shapes import reply_text
 from relay.envelope import Body, Envelope, Recipient, WholeContent
-from relay.spool.contract import Outgoing
-from relay.spool.records import Use
 from relay.upstream.contract import Phase, Upstream
 
 
+@dataclass(frozen=True, slots=True)
 class _Trial:
-    """The clearance of a message that waits for no quota, but is counted."""
+    """The clearance of a message that has no lease to lose."""
 
-    def __init__(self, outgoing: Outgoing, upstream: str) -> None:
-        self._outgoing = outgoing
-        self._upstream = upstream
+    admit: Callable[[], Awaitable[None]]
 
     async def before_mail(self) -> None:
-        await self._outgoing.record_use(self._upstream, Use(int(time.time() * 1000), 1, 1))
+        await self.admit()
 
     def before_final_dot(self) -> bool:
         return True
@@ -62,15 +60,19 @@ def trial_content(hostname: str, upstream: str, sender: Mailbox, recipient: Mail
 
 
 async def trial_of(
-    upstream: Upstream, outgoing: Outgoing, hostname: str, sender: Mailbox, recipient: Mailbox
+    upstream: Upstream,
+    trial_id: str,
+    hostname: str,
+    sender: Mailbox,
+    recipient: Mailbox,
+    admit: Callable[[], Awaitable[None]],
 ) -> dict[str, Any]:
-    """Send it; return `relay test --json`."""
-    trial_id = outgoing.next_id()
+    """Send it once `admit` returns, which counts it; return `relay test --json`."""
     content = WholeContent(trial_content(hostname, upstream.name, sender, recipient, trial_id))
     smtputf8 = not (sender.ascii and recipient.ascii)
     body = Body.SEVEN_BIT if content.octets.isascii() else Body.EIGHT_BIT_MIME
     envelope = Envelope(sender, (Recipient(recipient),), body, smtputf8)
-    conversation = await upstream.send(envelope, content, _Trial(outgoing, upstream.name))
+    conversation = await upstream.send(envelope, content, _Trial(admit))
     said = conversation.reply
     refused = next((each for each in conversation.recipients if each and not each.positive), None)
     ok = conversation.phase is Phase.DONE and said is not None and said.positive and refused is None

@@ -103,6 +103,12 @@ class Dispatcher:
         if lane is not None:
             lane.nudge()
 
+    async def admit(self, upstream: str) -> None:
+        """Wait until the upstream's limits admit a message to one recipient that goes past the queue, and count it."""
+        lane = self._lanes.get(upstream)
+        if lane is not None:
+            await lane.meter.admit(1)
+
     async def drain(self, seconds: float) -> None:
         """Stop within so many seconds: claim no more, give back what was not begun, let what is being sent end.
 
