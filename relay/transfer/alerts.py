@@ -102,7 +102,8 @@ class Alerts:
         to = tuple(one for one in map(parse_mailbox, settings.alerts.to) if one is not None)
         if not to or self._post is None:
             return
-        others = [name for name in settings.upstream if self._usable(name)]
+        # What is captured reaches nobody.
+        others = [name for name, one in settings.upstream.items() if one.type != "capture" and self._usable(name)]
         route = route_for(settings, (settings.alerts.upstream, *others), self._usable, to[0])
         if route is None or not (self._usable(route.candidates[0]) or settings.alerts.upstream):
             self._around.journal.warned("no_way_for_alert", upstream=upstream)
