@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
 import shutil
 import signal
@@ -48,8 +49,11 @@ class Place:
 
 def demo() -> int:
     """Run with nothing to configure: a simulated Microsoft 365, a sandbox, and lines to paste. Leaves no files."""
-    with tempfile.TemporaryDirectory(prefix="relay-demo-", ignore_cleanup_errors=True) as folder:
-        place = Place(Path(folder), _free_port(2525), _free_port(2465), _free_port(9225))
+    with (
+        contextlib.ExitStack() as held,
+        tempfile.TemporaryDirectory(prefix="relay-demo-", ignore_cleanup_errors=True) as folder,
+    ):
+        place = Place(Path(folder), *(_free_port(wanted, held) for wanted in (2525, 2465, 9225)))
         return asyncio.run(_demo(place))
 
 
@@ -164,17 +168,25 @@ def _swaks() -> str:
     return "swaks" if shutil.which("swaks") or not unpacked.exists() else shlex.quote(str(unpacked))
 
 
-def _free_port(wanted: int) -> int:
-    """Return the port wanted, or the next that is free. Raises CommandError."""
+def _free_port(wanted: int, held: contextlib.ExitStack) -> int:
+    """Return the port wanted, or the next that is free; no other demo gets it. Raises CommandError."""
     for port in range(wanted, wanted + 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((_HOST, port))
+                _claim(port, held)
             except OSError:
                 continue
             return port
     raise CommandError(f"relay demo: no port from {wanted} to {wanted + 99} is free; end what uses them")
+
+
+def _claim(port: int, held: contextlib.ExitStack) -> None:
+    """Keep other demos, which may start at this moment, off a port. Raises OSError where one has it."""
+    if sys.platform == "linux":
+        # A name of Linux's abstract kind: it is no file, and ends with the process.
+        held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)).bind(f"\0relay-demo-{port}")
 
 
 def _say(text: str) -> None:
