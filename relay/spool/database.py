@@ -22,6 +22,14 @@ _POSTGRESQL_COLLISION: Final = {"40001", "40P01"}
 _NO_OFFSET: Final = " OFFSET ?"
 
 
+_BEGINNINGS: Final = {
+    (True, True): ("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"),
+    (True, False): ("PRAGMA synchronous = NORMAL", "BEGIN IMMEDIATE"),
+    (False, True): ("BEGIN",),
+    (False, False): ("BEGIN", "SET LOCAL synchronous_commit = off"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A statement compiled once; its values are given in the order of `names`."""
@@ -81,10 +89,12 @@ class Database:
         ):
             connection.exec_driver_sql(f"PRAGMA {pragma}").close()
 
-    @property
-    def begin(self) -> str:
-        """The statement that begins a writing transaction; on SQLite it waits for the write lock at once."""
-        return "BEGIN IMMEDIATE" if self.sqlite else "BEGIN"
+    def begin(self, *, lasting: bool = True) -> tuple[str, ...]:
+        """Return what begins a writing transaction; on SQLite it waits for the write lock at once.
+
+        `lasting` False: its commit does not wait for the disk; the next that does makes both safe.
+        """
+        return _BEGINNINGS[self.sqlite, lasting]
 
     def compile(self, statement: ClauseElement) -> Statement:
         """Return the statement in this database's SQL."""

@@ -19,6 +19,6 @@ def each(transaction: Transaction, jobs: Sequence[Job[Any]]) -> list[Any]:
     return [job(transaction) for job in jobs]
 
 
-async def write(writer: Writer, job: Job[Result]) -> Result:
+async def write(writer: Writer, job: Job[Result], *, lasting: bool = True) -> Result:
     """Run one job in the writer, and return its result once it is on stable storage. Raises SpoolError."""
-    return cast("Result", await writer.submit(each, job, _ORDER))
+    return cast("Result", await writer.submit(each, job, _ORDER, lasting=lasting))

@@ -43,7 +43,7 @@ class StoreOutgoing:
         """Lease what is due, high priority and oldest first. Raises SpoolError."""
         wanted = Wanted(upstream, messages, recipients)
         # A caller cancelled meanwhile leaves claims that nobody knows of: they are given back.
-        future: asyncio.Future[Taken] = self._writer.submit(self._claiming.claim, wanted, _BEHIND)
+        future: asyncio.Future[Taken] = self._writer.submit(self._claiming.claim, wanted, _BEHIND, lasting=False)
         try:
             taken = await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -60,11 +60,11 @@ class StoreOutgoing:
     async def renew(self, claims: Sequence[Claim]) -> set[str]:
         """Extend the leases; return the tokens of those still held. Raises SpoolError."""
         tokens = [claim.lease.token for claim in claims]
-        return await write(self._writer, lambda transaction: renew(transaction, tokens))
+        return await write(self._writer, lambda transaction: renew(transaction, tokens), lasting=False)
 
     async def give_back(self, claims: Sequence[Claim]) -> None:
         """Make the claims due again at once, their attempt not counted. Raises SpoolError."""
-        await write(self._writer, lambda transaction: give_back(transaction, claims))
+        await write(self._writer, lambda transaction: give_back(transaction, claims), lasting=False)
 
     async def settle(self, claim: Claim, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> bool:
         """Record the outcome of a claim in one transaction; False when its lease was lost. Raises SpoolError."""

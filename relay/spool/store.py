@@ -136,7 +136,7 @@ class Spool:
 
     async def _refresh(self) -> None:
         """Take over what the database says, for other nodes may have changed it."""
-        await write(self._writer, self._read_state)
+        await write(self._writer, self._read_state, lasting=False)
 
     def _read_state(self, transaction: Transaction) -> None:
         totals = [((row.kind, row.name, row.state), row.total) for row in transaction.execute(select(counts))]

@@ -60,7 +60,8 @@ def back_up(source: Path, target: Path) -> None:
 
 
 def _change(database: Database, connection: Connection, head: str, scripts: Path) -> None:
-    connection.exec_driver_sql(database.begin)
+    for sql in database.begin():
+        connection.exec_driver_sql(sql).close()
     try:
         if not database.sqlite:
             connection.exec_driver_sql(_POSTGRESQL_LOCK)

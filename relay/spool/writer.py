@@ -32,12 +32,17 @@ Kind: TypeAlias = Callable[[Transaction, list[Any]], Sequence[Any]]
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """One caller's work. `order` puts content before messages that name it, and claims behind what they may take."""
+    """One caller's work. `order` puts content before messages that name it, and claims behind what they may take.
+
+    `lasting` False: should the machine lose power, it may be forgotten. A claim or its renewal may, since a start frees
+    the node's leases anyway; a killed process forgets nothing.
+    """
 
     order: int
     kind: Kind
     argument: Any
     octets: int
+    lasting: bool
     future: asyncio.Future[Any]
 
 
@@ -87,13 +92,15 @@ class Writer:
         if not self._thread.is_alive() and not self._closing.is_set():
             self._thread = self._start()
 
-    def submit(self, kind: Kind, argument: Any, order: int = 1, octets: int = 0) -> asyncio.Future[Any]:
+    def submit(
+        self, kind: Kind, argument: Any, order: int = 1, octets: int = 0, *, lasting: bool = True
+    ) -> asyncio.Future[Any]:
         """Queue one unit; the future gets its result, or a SpoolError. Called in the event loop."""
         future = self._loop.create_future()
         if self._closing.is_set():
             future.set_exception(SpoolError("the spool is closed"))
             return future
-        self._units.put(Unit(order, kind, argument, octets, future))
+        self._units.put(Unit(order, kind, argument, octets, lasting, future))
         return future
 
     async def aclose(self) -> None:
@@ -186,7 +193,8 @@ class Writer:
         transaction = Transaction(connection, cursor, self._statements, self._identifiers, self._clock())
         outcomes: list[Outcome] = []
         try:
-            cursor.say(self._database.begin)
+            for sql in self._database.begin(lasting=any(unit.lasting for unit in group)):
+                cursor.say(sql)
             for kind, units in _by_kind(group):
                 results = kind(transaction, [unit.argument for unit in units])
                 outcomes += [(unit.future, result, None) for unit, result in zip(units, results, strict=True)]

@@ -38,7 +38,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     database = Database(url)
     prepare(database)
     with database.connect() as connection:
-        connection.exec_driver_sql(database.begin)
+        connection.exec_driver_sql("BEGIN")
         fill = _MESSAGES.replace("SELECT i, i,", "SELECT CAST(i AS TEXT), CAST(i AS TEXT),")
         connection.execute(text(fill), {"rows": _LONG, "no": False})
         connection.execute(text(_RECIPIENTS), {"no": False})

@@ -89,7 +89,7 @@ def test_migrations_make_what_the_schema_says(database: Database) -> None:
     configuration = Config()
     configuration.set_main_option("script_location", str(SCRIPTS))
     with database.connect() as connection:
-        connection.exec_driver_sql(database.begin)
+        connection.exec_driver_sql("BEGIN")
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")
         connection.exec_driver_sql("COMMIT")
