@@ -68,9 +68,7 @@ def read_document(path: Path) -> Document | Problem:
         with path.open("rb") as file:
             octets = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        return Problem(
-            str(path), None, "", "there is no such file; name it with --config, or make one with: relay setup"
-        )
+        return Problem(str(path), None, "", "there is no such file; name it with --config, or write one")
     except IsADirectoryError:
         return Problem(str(path), None, "", "this is a folder; name the file in it with --config")
     except (OSError, ValueError) as error:

@@ -51,8 +51,8 @@ class Alerts:
         text = (
             f"The upstream {gate.upstream} is held: {_WORDS[gate.reason]}.\r\n{said}\r\n"
             "No mail is lost: it is accepted and kept, nothing bounces, and the upstream is tried again by itself.\r\n"
-            f'"relay doctor {gate.upstream}" finds out what is wrong; "relay queue release --upstream {gate.upstream}" '
-            "tries again.\r\n"
+            f'"relay test {gate.upstream} --to ADDRESS" shows what is wrong; '
+            f'"relay queue release --upstream {gate.upstream}" tries again.\r\n'
         )
         await self._begin(gate.upstream, gate.reason, f"Relay: {gate.upstream} is held ({gate.reason})", text)
 
@@ -60,7 +60,7 @@ class Alerts:
         """Mail waits for an upstream that could not be reached for long."""
         text = (
             f"The upstream {upstream} could not be reached for {minutes} minutes:\r\n{reason}\r\n\r\n"
-            f'Its mail is kept, and tried again and again. "relay doctor {upstream}" finds out what is wrong.\r\n'
+            f'Its mail is kept, and tried again and again. "relay test {upstream} --to ADDRESS" shows what is wrong.\r\n'
         )
         await self._begin(upstream, "stuck", f"Relay: mail for {upstream} is stuck", text)
 
