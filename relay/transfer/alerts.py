@@ -60,7 +60,8 @@ class Alerts:
         """Mail waits for an upstream that could not be reached for long."""
         text = (
             f"The upstream {upstream} could not be reached for {minutes} minutes:\r\n{reason}\r\n\r\n"
-            f'Its mail is kept, and tried again and again. "relay test {upstream} --to ADDRESS" shows what is wrong.\r\n'
+            "Its mail is kept, and tried again and again. "
+            f'"relay test {upstream} --to ADDRESS" shows what is wrong.\r\n'
         )
         await self._begin(upstream, "stuck", f"Relay: mail for {upstream} is stuck", text)
 
