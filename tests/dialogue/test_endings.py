@@ -207,8 +207,9 @@ async def test_draining_ends_those_who_take_too_long(tmp_path: Path, monkeypatch
 
 
 @on_both_loops
-async def test_a_client_that_never_reads(tmp_path: Path) -> None:
+async def test_a_client_that_never_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its replies pile up only so far; then it is left, and its slot comes back."""
+    monkeypatch.setattr("relay.inbound.protocol._LINGER", 0.3)
     async with entrance(tmp_path, listener(idle_timeout="500ms")) as at:
         client = socket.create_connection(("127.0.0.1", at.port()))
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
