@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from relay.cli.invocation import invocation_of
-from relay.cli.output import complain, print_json, say
+from relay.cli.output import CommandError, complain, print_json, say
 from relay.config.problems import Problem
 
 
 def check(
     context: typer.Context,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="instead of --config FILE")] = None,
     form: Annotated[bool, typer.Option("--form", help="the form only, not what it refers to")] = False,
 ) -> int:
     """Read the configuration, and the variables, files and sealed names that it refers to."""
@@ -21,7 +22,9 @@ def check(
     from relay.config.whole import check as report_on
 
     invocation = invocation_of(context)
-    path = find(invocation.config, os.environ)
+    if file is not None and invocation.config not in {None, file}:
+        raise CommandError(f"relay check: which, {file:.80} or --config {invocation.config}? name one", status=2)
+    path = find(file or invocation.config, os.environ)
     report = report_on(path, os.environ, form_only=form)
     if invocation.json:
         print_json(

@@ -211,6 +211,11 @@ def test_check(stopped: RelayProcess, tmp_path: Path) -> None:
     }
 
 
+def test_check_takes_the_file_without_config_too(stopped: RelayProcess) -> None:
+    assert stopped.command("check", str(stopped.config)).returncode == 0
+    assert "name one" in refused(stopped, "check", "/etc/another.toml", status=2)
+
+
 def test_the_example_is_in_order() -> None:
     example = Path(__file__).parents[2] / "docs" / "relay.example.toml"
     found = subprocess.run(
