@@ -9,13 +9,13 @@ from relay.config.listener_settings import ListenerSettings
 from relay.envelope import Origin
 from relay.inbound import admission, replies
 from relay.inbound.clients import Client, IPAddress
-from relay.inbound.data_reader import DotReader
 from relay.inbound.login import Login
 from relay.inbound.parameters import mail_arguments, rcpt_arguments
 from relay.inbound.premises import Premises
 from relay.inbound.reception import Reception
 from relay.inbound.transaction import Transaction
 from relay.inbound.wire import Wire
+from relay.inbound.wire_content import read_chunk, read_to_the_dot
 from relay.reply import Reply
 from relay.spool.contract import Draft
 
@@ -219,28 +219,8 @@ class Session:
         reception = self._begin(transaction)
         self._wire.say(replies.START_INPUT)
         self.receiving = True
-        await self._read_to_the_dot(reception)
+        await read_to_the_dot(self._wire, reception)
         return await self._accept(transaction, reception)
-
-    async def _read_to_the_dot(self, reception: Reception) -> None:
-        wire = self._wire
-        reader = DotReader()
-        wire.progressed()
-        while True:
-            octets = wire.take()
-            if not octets:
-                await wire.more()
-                continue
-            wire.progressed()
-            content, after = reader.feed(octets)
-            if content and reception.add(content):
-                wire.busy()
-                await reception.spill()
-                wire.progressed()
-            if after is not None:
-                wire.put_back(after)
-                wire.busy()
-                return
 
     async def _bdat(self, argument: bytes) -> Reply:
         words = argument.upper().split()
@@ -251,35 +231,16 @@ class Session:
         size, last = int(words[0]), len(words) == 2
         transaction = self._transaction
         if transaction is None or not transaction.recipients:
-            await self._read_chunk(size, None)
+            await read_chunk(self._wire, size, None)
             return replies.MAIL_FIRST if transaction is None else replies.NO_VALID_RECIPIENTS
         reception = transaction.reception or self._begin(transaction)
         self.receiving = True
-        await self._read_chunk(size, reception)
+        await read_chunk(self._wire, size, reception)
         if last:
             return await self._accept(transaction, reception)
         if reception.refusal is not None:
             return await self._accept(transaction, reception)
         return replies.chunk_received(size)
-
-    async def _read_chunk(self, left: int, reception: Reception | None) -> None:
-        wire = self._wire
-        wire.progressed()
-        while left:
-            octets = wire.take()
-            if not octets:
-                await wire.more()
-                continue
-            wire.progressed()
-            if len(octets) > left:
-                wire.put_back(octets[left:])
-                octets = octets[:left]
-            left -= len(octets)
-            if reception is not None and reception.add(octets):
-                wire.busy()
-                await reception.spill()
-                wire.progressed()
-        wire.busy()
 
     def _begin(self, transaction: Transaction) -> Reception:
         premises = self._premises
