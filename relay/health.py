@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -16,7 +17,6 @@ from uvicorn import Config, Server
 
 from relay.journal import Journal
 from relay.metrics import Metrics
-from relay.spool.contract import Inspection
 from relay.spool.records import QueueCounts, RecipientState
 
 _WAITING = (RecipientState.QUEUED, RecipientState.IN_FLIGHT, RecipientState.HELD)
@@ -102,12 +102,20 @@ class Expiring(Protocol):
 class Expiries(Protocol):
     """Who knows what expires."""
 
-    def tokens(self) -> Mapping[str, int]:
-        """Return when each upstream's access token expires, in milliseconds."""
+    def tokens(self) -> Mapping[str, int | None]:
+        """Return when each upstream's access token expires, in milliseconds; None before it has one."""
         ...
 
     async def expiring(self) -> Sequence[Expiring]:
         """Return everything that expires."""
+        ...
+
+
+class Counts(Protocol):
+    """Who counts what waits; `Inspection` does."""
+
+    async def counts(self) -> QueueCounts:
+        """Return what waits."""
         ...
 
 
@@ -117,7 +125,7 @@ class Gauges:
     def __init__(
         self,
         metrics: Metrics,
-        inspection: Inspection,
+        inspection: Counts,
         upstreams: Callable[[], Iterable[str]],
         connections: Callable[[str], int],
         expiries: Expiries,
@@ -135,7 +143,8 @@ class Gauges:
         for name in self._upstreams():
             self._metrics.upstream_connections.labels(name).set(self._connections(name))
         for name, expires_at in self._expiries.tokens().items():
-            self._metrics.token_expires.labels(name).set((expires_at - now) / 1000)
+            left = (expires_at - now) / 1000 if expires_at is not None else math.nan
+            self._metrics.token_expires.labels(name).set(left)
         for expiry in await self._expiries.expiring():
             self._metrics.secret_expires.labels(expiry.what).set((expiry.expires_at - now) / 1000)
         self._set_queue(await self._inspection.counts(), now)

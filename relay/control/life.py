@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.secrets import Secrets
 from relay.config.settings import Settings
 from relay.control.expiry import Expiry, expiries
@@ -56,10 +57,13 @@ class RunningLife:
         """Return how an upstream stands."""
         return self._dispatcher.state(name)
 
-    def tokens(self) -> dict[str, int]:
-        """Return when the access token of each upstream that has one expires."""
-        found = {name: getattr(upstream, "token_expires_at", None) for name, upstream in self.upstreams.items()}
-        return {name: expires_at for name, expires_at in found.items() if expires_at is not None}
+    def tokens(self) -> dict[str, int | None]:
+        """Return when the access token of each upstream that needs one expires; None before it has one."""
+        return {
+            name: getattr(self.upstreams[name], "token_expires_at", None)
+            for name, table in self._settings().upstream.items()
+            if isinstance(table, Microsoft365Settings) and name in self.upstreams
+        }
 
     async def expiring(self) -> Sequence[Expiry]:
         """Return what has a date on which it expires, the soonest first; tokens don't count, they are renewed."""

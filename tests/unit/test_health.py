@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import math
+import time
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay.health import Health
+from relay.control.expiry import Expiry
+from relay.health import Gauges, Health
 from relay.journal import Journal
 from relay.metrics import Metrics
+from relay.spool.records import QueueCounts, RecipientState
 
 
 class Asked:
@@ -98,3 +102,54 @@ async def test_paths_and_methods(method: str, path: str, status: int) -> None:
     assert found == status
     assert (body == "") == (method == "HEAD")
     assert ("allow" in headers) == (status == 405)
+
+
+class Known:
+    """What expires, as a test says it."""
+
+    def __init__(self, tokens: dict[str, int | None], expiring: list[Expiry]) -> None:
+        self._tokens = tokens
+        self._expiring = expiring
+
+    def tokens(self) -> dict[str, int | None]:
+        return self._tokens
+
+    async def expiring(self) -> list[Expiry]:
+        return self._expiring
+
+
+class Counted:
+    """The spool's counts, as a test says them."""
+
+    def __init__(self, counts: QueueCounts) -> None:
+        self.found = counts
+
+    async def counts(self) -> QueueCounts:
+        return self.found
+
+
+async def test_gauges_show_what_waits_and_what_expires() -> None:
+    metrics = Metrics("1")
+    now = time.time_ns() // 1_000_000
+    waiting = {("isp", RecipientState.QUEUED): 2, ("gone", RecipientState.HELD): 1}
+    counted = Counted(QueueCounts(waiting, {"isp": now - 5000, "gone": now - 9000}))
+    known = Known({"isp": now + 60_000, "new": None}, [Expiry("tls", "certificate", now + 86_400_000)])
+    gauges = Gauges(metrics, counted, lambda: ["isp", "new"], lambda name: {"isp": 3}.get(name, 0), known)
+    await gauges.refresh()
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(name, labels)
+
+    assert value("relay_queue_recipients", upstream="isp", state="queued") == 2
+    assert value("relay_queue_recipients", upstream="new", state="queued") == 0
+    assert value("relay_queue_recipients", upstream="gone", state="held") == 1
+    assert value("relay_queue_oldest_seconds", upstream="isp") == pytest.approx(5, abs=1)
+    assert value("relay_upstream_connections", upstream="isp") == 3
+    assert value("relay_token_expires_seconds", upstream="isp") == pytest.approx(60, abs=1)
+    assert math.isnan(value("relay_token_expires_seconds", upstream="new") or 0)
+    assert value("relay_secret_expires_seconds", what="tls") == pytest.approx(86400, abs=1)
+    # What has been sent since no longer waits, though nothing is counted any more.
+    counted.found = QueueCounts()
+    await gauges.refresh()
+    assert value("relay_queue_recipients", upstream="isp", state="queued") == 0
+    assert value("relay_queue_oldest_seconds", upstream="gone") == 0
