@@ -31,6 +31,8 @@ from relay.spool.contract import SpoolError
 from relay.state_dir import StateDirError
 from relay.version import VERSION
 
+_STATUSES = (0, 1, 2)
+
 app = typer.Typer(
     name="relay",
     no_args_is_help=True,
@@ -106,7 +108,8 @@ def run(arguments: Arguments) -> int:
     except (RefusedError, SpoolError, StateDirError) as failed:
         complain(str(failed))
         return 1
-    return answered if isinstance(answered, int) else 0
+    # Typer says 130 for Ctrl-C; whatever isn't a status of ours is "not well".
+    return answered if answered in _STATUSES else 0 if answered is None else 1
 
 
 def _wrong_usage(wrong: TyperException) -> int:
