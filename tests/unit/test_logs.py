@@ -1,0 +1,84 @@
+"""Each line is one JSON object; addresses are shown as configured, wherever they stand."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from relay import logs
+from relay.address import Disclosure
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with warnings.catch_warnings():
+        yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("disclosure", "sender", "reply"),
+    [
+        ("full", "anna@clinic.test", "550 5.1.1 <bob@x.test> is unknown"),
+        ("masked", "a***@clinic.test", "550 5.1.1 <b***@x.test> is unknown"),
+        ("none", "***", "550 5.1.1 <***> is unknown"),
+    ],
+)
+def test_addresses_are_shown_as_configured(
+    capsys: pytest.CaptureFixture[str], disclosure: Disclosure, sender: str, reply: str
+) -> None:
+    logs.configure(addresses=disclosure)
+    values = {
+        "sender": "anna@clinic.test",
+        "reply": "550 5.1.1 <bob@x.test> is unknown",
+        "recipients": ["anna@clinic.test"],
+    }
+    logs.Log("relay").write(logging.INFO, "failed", values)
+    (line,) = written(capsys)
+    assert (line["sender"], line["reply"], line["recipients"]) == (sender, reply, [sender])
+    assert list(line)[:3] == ["time", "level", "event"]
+    assert (line["level"], line["event"]) == ("info", "failed")
+
+
+def test_values_that_are_none_and_levels_that_are_off_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(level="info")
+    log = logs.Log("relay")
+    log.write(logging.DEBUG, "disconnected", {})
+    log.write(logging.INFO, "accepted", {"id": "1", "client": None})
+    (line,) = written(capsys)
+    assert line["event"] == "accepted"
+    assert "client" not in line
+
+
+def test_libraries_and_warnings_are_lines_of_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    logging.getLogger("somebody").warning("cannot reach %s", "anna@clinic.test")
+    warnings.simplefilter("always")
+    warnings.warn("deprecated for anna@clinic.test", UserWarning, stacklevel=1)
+    try:
+        raise ValueError("anna@clinic.test")
+    except ValueError:
+        logging.getLogger("somebody").exception("went wrong")
+    lines = written(capsys)
+    assert [line["event"] for line in lines] == ["library"] * 3
+    assert lines[0]["text"] == "cannot reach a***@clinic.test"
+    assert "anna@" not in json.dumps(lines)
+
+
+def test_a_line_is_one_line_whatever_it_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    logs.Log("relay").write(logging.INFO, "refused", {"reply": '550 no\r\n{"event": "accepted"}\n'})
+    assert len(written(capsys)) == 1
