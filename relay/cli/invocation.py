@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -49,11 +48,3 @@ def known_upstream(settings: Settings, name: str) -> str:
         known = ", ".join(settings.upstream) or "none"
         raise CommandError(f"{name}: no such upstream; there are: {known}", status=2)
     return name
-
-
-def file_text(path: Path) -> str:
-    """Return a file's text. Raises CommandError."""
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path}: {getattr(error, 'strerror', None) or 'not text'}") from error
