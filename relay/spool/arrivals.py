@@ -45,6 +45,7 @@ def put(transaction: Transaction, parcels: Sequence[Parcel]) -> list[None]:
     named = [(parcel.content,) for parcel in parcels if parcel.provisional]
     if named:
         cursor.many(statements.name_content, named)
+    transaction.kept += [(key, octets) for key, number, octets in chunks if number == 0]
     for parcel in parcels:
         upstream = parcel.arrival.candidates[0]
         transaction.count(upstream, RecipientState.QUEUED.value, len(parcel.recipients))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -107,7 +106,7 @@ class Claiming:
         if octets is not None and len(octets) != message.size:
             # Small content in several chunks, of a draft, or none any more: the reader tells.
             octets = None
-        lease = Lease(self._node, secrets.token_hex(8), transaction.now + LEASE)
+        lease = Lease(self._node, transaction.identifiers.next_id(), transaction.now + LEASE)
         recipient_parts = [row[:_RECIPIENT_WIDTH] for row in rows]
         taken = tuple(recipient_of(row, RecipientState.IN_FLIGHT, attempts_more=1) for row in recipient_parts)
         content = StoredContent(key, message.size, message.eight_bit, octets, self._read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -61,18 +62,24 @@ class RecentContent:
     """Small contents just put, for the claim that follows at once. Used by the event loop and the writer."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._octets: dict[str, bytes] = {}
         self._size = 0
 
     def remember(self, key: str, octets: bytes) -> None:
-        """Keep `octets` while there is room."""
-        if len(octets) <= INLINE and self._size + len(octets) <= _RECENT_OCTETS:
+        """Keep `octets` of a message that is on stable storage, in place of the oldest."""
+        if len(octets) > INLINE:
+            return
+        with self._lock:
             self._octets[key] = octets
             self._size += len(octets)
+            while self._size > _RECENT_OCTETS:
+                self._size -= len(self._octets.pop(next(iter(self._octets))))
 
     def take(self, key: str) -> bytes | None:
         """Return what was remembered, and forget it."""
-        octets = self._octets.pop(key, None)
-        if octets is not None:
-            self._size -= len(octets)
-        return octets
+        with self._lock:
+            octets = self._octets.pop(key, None)
+            if octets is not None:
+                self._size -= len(octets)
+            return octets

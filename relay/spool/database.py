@@ -112,6 +112,12 @@ class Database:
         driver: Any = connection.connection.driver_connection
         return connection.invalidated or driver is None or bool(driver.closed)
 
+    def hopeless(self, connection: Connection, error: BaseException) -> bool:
+        """Return True where trying each unit of a failed group alone would only take time: locked, or cut off."""
+        if self.sqlite:
+            return getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
+        return self.broken(connection, error)
+
     def dispose(self) -> None:
         """Forget the engine."""
         self.engine.dispose()
@@ -172,7 +178,9 @@ def trouble(error: BaseException) -> SpoolError:
         getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
         or getattr(cause, "sqlstate", None) == _POSTGRESQL_FULL
     )
-    return SpoolError(f"{type(cause).__name__}: {cause}", full=full)
+    # PostgreSQL's further lines may quote a row.
+    text = next(iter(str(cause).splitlines()), "")
+    return SpoolError(f"{type(cause).__name__}: {text}", full=full)
 
 
 def worth_repeating(error: BaseException) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 
 from relay.spool.identifiers import first_id_at
-from relay.spool.listing import recipients_of
+from relay.spool.listing import recipients_of, slices
 from relay.spool.notation import MESSAGE_COLUMNS, message_of, reply_of
 from relay.spool.records import Selection, SpooledRecipient, TraceEntry, TraceEvent
 from relay.spool.schema import events, messages, recipients
@@ -58,8 +59,9 @@ def _events_of(
     connection: Connection, ids: Sequence[str], people: dict[str, tuple[SpooledRecipient, ...]]
 ) -> dict[str, list[TraceEvent]]:
     found: dict[str, list[TraceEvent]] = {}
-    query = select(events).where(events.c.message.in_(ids)).order_by(events.c.message, events.c.number)
-    for row in connection.execute(query):
+    e = events.c
+    queries = (select(events).where(e.message.in_(some)).order_by(e.message, e.number) for some in slices(ids))
+    for row in chain.from_iterable(map(connection.execute, queries)):
         paths = {known.position: str(known.recipient.forward_path) for known in people.get(row.message, ())}
         found.setdefault(row.message, []).extend(
             TraceEvent(row.at, row.event, paths.get(int(position)), row.upstream, reply_of(row.reply))

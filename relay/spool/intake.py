@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from relay.spool.arrivals import Parcel, parcel_of, put
-from relay.spool.contents import RecentContent
 from relay.spool.contract import Arrival, Draft, SpoolError
 from relay.spool.counts import Counts
 from relay.spool.drafts import WAITING_OF_ALL, StoredDraft
@@ -25,7 +24,6 @@ class StoreIntake:
         writer: Writer,
         identifiers: Identifiers,
         counts: Counts,
-        recent: RecentContent,
         room: Room,
         remove: Callable[[str], None],
         clock: Callable[[], int],
@@ -33,7 +31,6 @@ class StoreIntake:
         self._writer = writer
         self._identifiers = identifiers
         self._counts = counts
-        self._recent = recent
         self._room = room
         self._remove = remove
         self._clock = clock
@@ -62,16 +59,8 @@ class StoreIntake:
         if refusal is not None:
             raise SpoolError(str(refusal), full=refusal.full)
         parcel = await self.parcel(arrival)
-        whole = parcel.chunks[0][2] if len(parcel.chunks) == 1 and not parcel.provisional else None
-        if whole is not None:
-            self._recent.remember(parcel.content, whole)
         octets = _ROW + sum(len(chunk[2]) for chunk in parcel.chunks)
-        future = self._writer.submit(put, parcel, octets=octets)
-        try:
-            await future
-        except SpoolError:
-            self._recent.take(parcel.content)
-            raise
+        await self._writer.submit(put, parcel, octets=octets)
         if isinstance(arrival.content, StoredDraft):
             arrival.content.named()
 

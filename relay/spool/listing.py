@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import islice
+from typing import Final
 
 from sqlalchemy import Connection, select
 
 from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, message_of, recipient_of
 from relay.spool.records import QueueCounts, QueueEntry, RecipientState, Selection, SpooledRecipient
 from relay.spool.schema import WAITING, counts, messages, recipients
+
+_SLICE: Final = 1000
 
 
 def waiting_ids(connection: Connection, selection: Selection, after: str | None, limit: int) -> list[str]:
@@ -39,9 +42,19 @@ def _upstreams(connection: Connection, selection: Selection) -> Sequence[str]:
 def queue(connection: Connection, selection: Selection, after: str | None, limit: int) -> list[QueueEntry]:
     """Return the messages meant, each with all its waiting recipients."""
     ids = waiting_ids(connection, selection, after, limit)
-    rows = connection.execute(select(*MESSAGE_COLUMNS).where(messages.c.id.in_(ids)).order_by(messages.c.id)).all()
     waiting = recipients_of(connection, ids, waiting_only=True)
-    return [QueueEntry(message_of(row), waiting[row.id]) for row in rows if row.id in waiting]
+    entries = []
+    for some in slices(ids):
+        query = select(*MESSAGE_COLUMNS).where(messages.c.id.in_(some)).order_by(messages.c.id)
+        entries += [
+            QueueEntry(message_of(row), waiting[row.id]) for row in connection.execute(query) if row.id in waiting
+        ]
+    return entries
+
+
+def slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Give the IDs in parts that fit into one statement."""
+    return (ids[at : at + _SLICE] for at in range(0, len(ids), _SLICE))
 
 
 def recipients_of(
@@ -49,12 +62,11 @@ def recipients_of(
 ) -> dict[str, tuple[SpooledRecipient, ...]]:
     """Return the recipients of messages, by message."""
     r = recipients.c
-    query = select(*RECIPIENT_COLUMNS).where(r.message.in_(ids)).order_by(r.message, r.position)
-    if waiting_only:
-        query = query.where(WAITING)
     found: dict[str, list[SpooledRecipient]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row.message, []).append(recipient_of(row))
+    for some in slices(ids):
+        query = select(*RECIPIENT_COLUMNS).where(r.message.in_(some)).order_by(r.message, r.position)
+        for row in connection.execute(query.where(WAITING) if waiting_only else query):
+            found.setdefault(row.message, []).append(recipient_of(row))
     return {id_: tuple(rows) for id_, rows in found.items()}
 
 

@@ -12,7 +12,7 @@ from relay.spool.contract import Arrival
 from relay.spool.drafts import StoredDraft
 from relay.spool.gates import Gates
 from relay.spool.intake import StoreIntake
-from relay.spool.jobs import write
+from relay.spool.jobs import each, write
 from relay.spool.moves import move
 from relay.spool.reader import Reader
 from relay.spool.records import Claim, Gate, Settlement, Use
@@ -53,9 +53,10 @@ class StoreOutgoing:
         return taken.claims
 
     def _abandon(self, future: asyncio.Future[Taken]) -> None:
-        if not future.cancelled() and future.exception() is None and future.result().claims:
+        if not future.cancelled() and future.exception() is None:
             claims = future.result().claims
-            asyncio.ensure_future(self.give_back(claims))  # noqa: RUF006
+            undone = self._writer.submit(each, lambda transaction: give_back(transaction, claims), lasting=False)
+            undone.add_done_callback(_retrieve)
 
     async def renew(self, claims: Sequence[Claim]) -> set[str]:
         """Extend the leases; return the tokens of those still held. Raises SpoolError."""
@@ -104,3 +105,9 @@ class StoreOutgoing:
     async def release(self, upstream: str) -> bool:
         """Open the gate. False when it was open."""
         return await write(self._writer, lambda transaction: self._gates.release(transaction, upstream))
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    # What could not be given back becomes due when its lease ends.
+    if not future.cancelled():
+        future.exception()

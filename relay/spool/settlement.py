@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.reply import Reply
 from relay.spool.arrivals import Parcel, put
 from relay.spool.claims import end_leases, requeue
 from relay.spool.contents import StoredContent
@@ -68,6 +67,7 @@ def _ending(claim: Claim) -> Ending:
     return Ending(message.id, message.origin.client, key, message.size)
 
 
+_REPLY = 4
 _FINAL = {state.value for state in RecipientState if not state.waiting}
 
 
@@ -115,13 +115,15 @@ def _next_attempt_at(transaction: Transaction, row: SpooledRecipient, settlement
 
 def _events(transaction: Transaction, asked: Settling, changed: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return one row of `events` for the recipients that met the same end, and one for what an operator wished."""
-    states = {row[-1]: row[0] for row in changed}
-    alike: dict[tuple[str, Reply | None], list[int]] = {}
+    rows = {row[-1]: row for row in changed}
+    alike: dict[tuple[str, str | None], list[int]] = {}
     for settlement in asked.settlements:
-        if settlement.position in states:
-            alike.setdefault((settlement.event, settlement.reply), []).append(settlement.position)
-            if states[settlement.position] != settlement.state:
-                alike.setdefault((states[settlement.position], None), []).append(settlement.position)
+        row = rows.get(settlement.position)
+        if row is None:
+            continue
+        alike.setdefault((settlement.event, row[_REPLY]), []).append(settlement.position)
+        if row[0] != settlement.state:
+            alike.setdefault((row[0], None), []).append(settlement.position)
     message, upstream = asked.claim.message.id, asked.claim.upstream
     return [
         event_row(transaction, message, event, positions, upstream, reply)

@@ -57,10 +57,10 @@ class Spool:
         self._writer = Writer(database, Statements(database), identifiers, clock, self._committed)
         self._removal = Removal(self._writer)
         self._upkeep = Upkeep(database, self._writer, self._reader, clock, keep_trace, self._refresh, self._removal.add)
-        recent = RecentContent()
+        self._recent = RecentContent()
         read_chunk = chunk_reader(self._contents)
-        claiming = Claiming(self._node, recent, read_chunk)
-        self.intake = StoreIntake(self._writer, identifiers, self._counts, recent, room, self._removal.add, clock)
+        claiming = Claiming(self._node, self._recent, read_chunk)
+        self.intake = StoreIntake(self._writer, identifiers, self._counts, room, self._removal.add, clock)
         self.outgoing = StoreOutgoing(self._writer, self._reader, self.intake, claiming, self._gates, self._bells)
         self.inspection = StoreInspection(self._writer, self._reader, self._gates, read_chunk)
 
@@ -127,6 +127,8 @@ class Spool:
 
     def _committed(self, transaction: Transaction) -> None:
         self._counts.apply(transaction.deltas)
+        for key, octets in transaction.kept:
+            self._recent.remember(key, octets)
         for upstream, at in transaction.due.items():
             self._bells.of(upstream).expect(at)
         for key in transaction.loose:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from relay.reply import Reply
-from relay.spool.notation import reply_text
 from relay.spool.transaction import Transaction
 
 
@@ -16,12 +14,12 @@ def event_row(
     event: str,
     positions: Iterable[int],
     upstream: str | None,
-    reply: Reply | None,
+    reply: str | None,
 ) -> tuple[Any, ...]:
-    """Return the row of `events` that says this about the recipients at `positions`."""
+    """Return the row of `events` that says this about the recipients at `positions`; `reply` is in notation."""
     number = transaction.identifiers.number()
     at = " ".join(map(str, positions))
-    return (message, number, transaction.now, event, at, upstream, reply_text(reply))
+    return (message, number, transaction.now, event, at, upstream, reply)
 
 
 def add_event(

@@ -19,7 +19,7 @@ CountKey = tuple[str, str, str]
 class Transaction:
     """What a unit of work gets to do its work with."""
 
-    __slots__ = ("after", "connection", "cursor", "deltas", "due", "identifiers", "loose", "now", "statements")
+    __slots__ = ("after", "connection", "cursor", "deltas", "due", "identifiers", "kept", "loose", "now", "statements")
 
     def __init__(
         self, connection: Connection, cursor: Cursor, statements: Statements, identifiers: Identifiers, now: int
@@ -32,6 +32,7 @@ class Transaction:
         self.deltas: Counter[CountKey] = Counter()
         self.due: dict[str, int] = {}
         self.loose: list[str] = []
+        self.kept: list[tuple[str, bytes]] = []
         self.after: list[Callable[[], None]] = []
 
     @property

@@ -6,6 +6,7 @@ Alembic itself is loaded only for an upgrade.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +29,8 @@ _version = Table("alembic_version", MetaData(), Column("version_num", String(32)
 
 def prepare(database: Database, head: str = REVISION, scripts: Path = SCRIPTS) -> None:
     """Bring the database to revision `head`. Raises SpoolError."""
+    if database.path is not None:
+        _touch(database.path)
     with closing(database.connect()) as connection:
         try:
             found = revision_of(connection)
@@ -40,6 +43,14 @@ def prepare(database: Database, head: str = REVISION, scripts: Path = SCRIPTS) -
             _change(database, connection, head, scripts)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise trouble(error) from error
+
+
+def _touch(path: Path) -> None:
+    """Make the file readable for its owner alone; SQLite gives the log beside it the same mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise SpoolError(f"{path}: {error.strerror}") from error
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -138,7 +138,7 @@ class Writer:
         # Nothing of a group stays referenced while the next is waited for: it may be megabytes.
         while self._collect():
             error = self._write(connection, cursor, self._group)
-            if error is not None and len(self._group) > 1:
+            if error is not None and len(self._group) > 1 and not self._database.hopeless(connection, error):
                 # One of them may be at fault; none may suffer for another.
                 for unit in self._group:
                     error = self._write(connection, cursor, [unit])

@@ -166,9 +166,18 @@ class TestSqlite:
         with pytest.raises(SpoolError, match="not a database"):
             await Spool.open("", tmp_path)
 
+    async def test_its_files_are_the_owners_alone(self, tmp_path: Path, clock: Clock) -> None:
+        spool = await Spool.open("", tmp_path, reserve=0)
+        try:
+            await spool.intake.put(arrival(spool.intake.next_id(), clock()))
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("queue.db*")}  # noqa: ASYNC240
+        finally:
+            await spool.aclose()
+        assert modes == dict.fromkeys(("queue.db", "queue.db-wal", "queue.db-shm"), 0o600)
+
     async def test_a_folder_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(SpoolError):
-            await Spool.open("", tmp_path / "nowhere")
+        with pytest.raises(SpoolError, match=r"queue\.db: No such file or directory"):
+            await Spool.open("", tmp_path / "nowhere", node="node")
 
     async def test_a_lock_held_by_somebody_else_only_delays(self, tmp_path: Path, clock: Clock) -> None:
         spool = await Spool.open("", tmp_path, reserve=0, clock=clock)
