@@ -45,7 +45,10 @@ def machine_name() -> str:
 
 
 def default_state_dir() -> Path:
-    """/var/lib/relay for root, else ~/.local/state/relay."""
+    """/var/lib/relay for root, else ~/.local/state/relay; under systemd the unit's StateDirectory (systemd.exec(5))."""
+    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
     return Path("/var/lib/relay") if os.geteuid() == 0 else Path.home() / ".local/state/relay"
 
 

@@ -10,7 +10,7 @@ from relay.config.load import find, load
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.provider_settings import GmailSettings, SesSettings, SmtpSettings
 from relay.config.schema import NAMED, SINGLE, keys_of
-from relay.config.settings import UPSTREAM_TYPES, GeneralSettings, Settings
+from relay.config.settings import UPSTREAM_TYPES, GeneralSettings, Settings, default_state_dir
 from tests.unit.config.written import GOOD, UPSTREAM, loaded, settings, told
 
 EVERY_KEY = Path(__file__).with_name("every_key.toml")
@@ -337,3 +337,8 @@ def test_doubtful_settings_are_warned_of(tmp_path: Path) -> None:
         "listener.a.proxy_from",
         "upstream.clear.security",
     ]
+
+
+def test_state_dir_is_the_units_under_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/relay:/var/lib/more")
+    assert default_state_dir() == Path("/var/lib/relay")
