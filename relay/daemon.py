@@ -116,6 +116,7 @@ class Daemon:
         self.journal = Journal(self._metrics)
         self.status = 0
         self._upstreams: dict[str, Upstream] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
 
     def warn_of(self, warnings: tuple[Problem, ...]) -> None:
@@ -213,6 +214,9 @@ class Daemon:
         exits.push_async_callback(control.aclose)
 
     async def _close_upstreams(self) -> None:
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         await asyncio.gather(*(upstream.aclose() for upstream in self._upstreams.values()))
 
     async def _keep(
@@ -292,8 +296,16 @@ class Daemon:
         self._life.forget_expiries()
         await self._dispatcher.apply(new, self._upstreams)
         for upstream in left:
-            await upstream.aclose()
+            self._retiring.add(task := asyncio.create_task(self._retire(upstream)))
+            task.add_done_callback(self._retiring.discard)
         return []
+
+    async def _retire(self, upstream: Upstream) -> None:
+        """Close an upstream that was replaced or removed, once the messages on their way through it have ended."""
+        try:
+            await self._dispatcher.finish(upstream)
+        finally:
+            await upstream.aclose()
 
     def _as_far_as_possible(self, new: Settings) -> Settings:
         """Return the new settings with what can't change before a restart as it is."""
