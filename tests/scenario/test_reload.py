@@ -4,6 +4,7 @@ import smtplib
 import socket
 
 from tests.rig.relay import RelayProcess
+from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
 from tests.rig.toml import Value
 from tests.rig.waiting import wait_until
@@ -103,3 +104,20 @@ def test_mail_of_an_upstream_that_is_gone_can_be_rerouted(provider: ScriptedServ
     moved = relay.command("queue", "reroute", "--upstream", "provider", "other")
     assert (moved.returncode, moved.stdout) == (0, "1 message\n"), moved.stderr
     provider.wait_for(1)
+
+
+def test_a_message_on_its_way_survives_a_change_of_its_upstream(
+    provider: ScriptedServer, start_relay: StartRelay
+) -> None:
+    relay = start_relay(plain_settings(provider.port, retry_ambiguous="200ms"))
+    # Longer than an upstream that is closed waits by itself for what it is sending.
+    provider.script.then("BODY", Answer("250 2.0.0 taken at last", delay=14))
+    send(relay)
+    wait_until(lambda: relay.metric("relay_queue_recipients", state="in_flight") == 1, "the message to be on its way")
+    with ScriptedServer() as other:
+        _reload(relay, plain_settings(other.port, retry_ambiguous="200ms"))
+        assert "taken at last" in relay.wait_for_event("relayed")[0]["reply"]
+        send(relay)
+        other.wait_for(1)
+    assert len(provider.wait_for(1)) == 1
+    assert relay.log("uncertain") == []
