@@ -51,7 +51,7 @@ class LocalAuthority:
     def pair(self, hostname: str) -> CertificatePair:
         """Return leaf and key; they are made where they are missing, lack a name, or have 30 days left.
 
-        Takes up to a second. Raises OSError.
+        Takes up to a second. Raises OSError, and ValueError where the authority's files are damaged.
         """
         now = time.time()
         names = [*dns_names(hostname), *(str(address) for address in local_addresses())]
@@ -106,8 +106,12 @@ class LocalAuthority:
         from cryptography.hazmat.primitives.asymmetric import rsa
 
         if self.certificate.exists() and self._key.exists():
-            kept = x509.load_pem_x509_certificate(self.certificate.read_bytes())
-            kept_key = serialization.load_pem_private_key(self._key.read_bytes(), None)
+            try:
+                kept = x509.load_pem_x509_certificate(self.certificate.read_bytes())
+                kept_key = serialization.load_pem_private_key(self._key.read_bytes(), None)
+            except (ValueError, TypeError):
+                cure = "put both back, or remove both: new ones are made, which applications have to trust"
+                raise ValueError(f"{self.certificate} or {self._key.name} is damaged; {cure}") from None
             if (
                 isinstance(kept_key, rsa.RSAPrivateKey)
                 and kept.not_valid_after_utc.timestamp() - now > _LEAF_DAYS * _DAY

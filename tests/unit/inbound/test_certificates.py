@@ -95,3 +95,13 @@ def test_a_damaged_leaf_is_made_anew(authority: LocalAuthority) -> None:
     path = authority.folder / "leaf.pem"
     path.write_bytes(path.read_bytes()[:200])
     server_context(authority.pair("relay.clinic.test"), "1.2")
+
+
+@pytest.mark.parametrize("damaged", ["authority.pem", "authority.key"])
+def test_a_damaged_authority_is_named_and_not_replaced(authority: LocalAuthority, damaged: str) -> None:
+    authority.pair("relay.clinic.test")
+    (authority.folder / damaged).write_text("x")
+    (authority.folder / "leaf.pem").unlink()
+    with pytest.raises(ValueError, match="authority.pem or authority.key is damaged; put both back, or remove both"):
+        authority.pair("relay.clinic.test")
+    assert (authority.folder / damaged).read_text() == "x"
