@@ -9,6 +9,7 @@ from typing import Final
 
 from relay.envelope import CHUNK
 from relay.spool.contract import SpoolError
+from relay.spool.room import Room
 from relay.spool.transaction import Transaction
 from relay.spool.writer import Writer
 
@@ -35,12 +36,19 @@ class StoredDraft:
     """A draft of the store. `key` names its content; nothing reaches the database before the first whole chunk."""
 
     def __init__(
-        self, key: str, node: str, writer: Writer, room: asyncio.Semaphore, remove: Callable[[str], None]
+        self,
+        key: str,
+        node: str,
+        writer: Writer,
+        room: Room,
+        turns: asyncio.Semaphore,
+        remove: Callable[[str], None],
     ) -> None:
         self.key = key
         self._node = node
         self._writer = writer
         self._room = room
+        self._turns = turns
         self._remove = remove
         self._buffer = bytearray()
         self._number = 0
@@ -62,7 +70,11 @@ class StoredDraft:
         while len(self._buffer) >= CHUNK:
             while len(self._writing) >= _WAITING or (self._writing and self._writing[0].done()):
                 await self._oldest_written()
-            await self._room.acquire()
+            refusal = self._room.refusal()
+            if refusal is not None:
+                raise SpoolError(str(refusal), full=refusal.full)
+            await self._turns.acquire()
+            self._room.take(CHUNK)
             chunk = (self.key, self._number, bytes(self._buffer[:CHUNK]))
             del self._buffer[:CHUNK]
             self._number += 1
@@ -71,7 +83,8 @@ class StoredDraft:
             self._writing.append(future)
 
     def _written(self, future: asyncio.Future[None]) -> None:
-        self._room.release()
+        self._turns.release()
+        self._room.arrived(CHUNK)
         # Retrieved here too, for a draft that is discarded without anybody asking again.
         if not future.cancelled():
             future.exception()

@@ -51,7 +51,7 @@ class StoreIntake:
     def draft(self) -> Draft:
         """Begin a draft."""
         key = self._identifiers.next_id()
-        return StoredDraft(key, self._identifiers.node, self._writer, self._chunks, self._remove)
+        return StoredDraft(key, self._identifiers.node, self._writer, self._room, self._chunks, self._remove)
 
     async def put(self, arrival: Arrival) -> None:
         """Return when the message is on stable storage. Raises SpoolError, and then nothing of it is kept."""
@@ -60,7 +60,11 @@ class StoreIntake:
             raise SpoolError(str(refusal), full=refusal.full)
         parcel = await self.parcel(arrival)
         octets = _ROW + sum(len(chunk[2]) for chunk in parcel.chunks)
-        await self._writer.submit(put, parcel, octets=octets)
+        self._room.take(octets)
+        try:
+            await self._writer.submit(put, parcel, octets=octets)
+        finally:
+            self._room.arrived(octets)
         if isinstance(arrival.content, StoredDraft):
             arrival.content.named()
 

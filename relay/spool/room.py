@@ -10,31 +10,64 @@ from typing import Final
 from relay.spool.contract import SpoolError
 
 _EVERY: Final = 1.0
+_AGAIN: Final = 0.02
+"""Seconds between two looks when all is well, and when there seems to be too little."""
+
+_COPIES: Final = 2
+"""Mail lies in the write-ahead log first, and in the database too until the log begins anew."""
 
 
 class Room:
-    """Looks at the file system of a folder at most once a second; `folder` None: somebody else's disk."""
+    """Looks at the file system of a folder, and between two looks counts what has been taken since.
 
-    def __init__(self, folder: Path | None, reserve: int) -> None:
+    `folder` None: somebody else's disk. `log` is the write-ahead log: as much as it holds the database may yet grow.
+    """
+
+    def __init__(self, folder: Path | None, reserve: int, log: Path | None = None) -> None:
         self._folder = folder
         self._reserve = reserve
+        self._log = log
         self._looked = -_EVERY
+        self._left = 0
+        self._coming = 0
         self._refusal: SpoolError | None = None
 
     def refusal(self) -> SpoolError | None:
         """Return why there is too little room; None when there is enough."""
-        now = monotonic()
-        if self._folder is not None and now - self._looked >= _EVERY:
-            self._looked = now
-            self._refusal = self._look(self._folder)
+        if self._folder is None:
+            return None
+        age = monotonic() - self._looked
+        if age >= _EVERY or (age >= _AGAIN and (self._left < 0 or self._refusal is not None)):
+            self._look(self._folder)
+        elif self._left < 0 and self._refusal is None:
+            self._refusal = self._too_little(self._folder, self._left + self._reserve)
         return self._refusal
 
-    def _look(self, folder: Path) -> SpoolError | None:
+    def take(self, octets: int) -> None:
+        """Count what is on its way to the disk."""
+        self._coming += octets
+        self._left -= _COPIES * octets
+
+    def arrived(self, octets: int) -> None:
+        """Count it no longer: it is on the disk, where the next look sees it, or nothing of it is kept."""
+        self._coming -= octets
+
+    def _look(self, folder: Path) -> None:
+        self._looked = monotonic()
         try:
             system = os.statvfs(folder)
         except OSError as error:
-            return SpoolError(f"{folder}: {error.strerror}")
-        free = system.f_bavail * system.f_frsize
-        if free >= self._reserve:
-            return None
-        return SpoolError(f"{folder}: {free} octets are free, {self._reserve} are kept in reserve", full=True)
+            self._refusal = SpoolError(f"{folder}: {error.strerror}")
+            return
+        free = system.f_bavail * system.f_frsize - self._logged() - _COPIES * self._coming
+        self._left = free - self._reserve
+        self._refusal = None if self._left >= 0 else self._too_little(folder, free)
+
+    def _logged(self) -> int:
+        try:
+            return self._log.stat().st_size if self._log is not None else 0
+        except OSError:
+            return 0
+
+    def _too_little(self, folder: Path, free: int) -> SpoolError:
+        return SpoolError(f"{folder}: {max(0, free)} octets are free, {self._reserve} are kept in reserve", full=True)

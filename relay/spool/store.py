@@ -85,7 +85,8 @@ class Spool:
         database = Database(url or f"sqlite:///{state_dir / 'queue.db'}", password)
         name = node or node_name(state_dir)
         mark = await asyncio.to_thread(_prepared, database, name)
-        room = Room(database.path.parent if database.path is not None else None, reserve)
+        path = database.path
+        room = Room(path.parent, reserve, Path(f"{path}-wal")) if path is not None else Room(None, reserve)
         spool = cls(database, Identifiers(name, mark, clock), room, keep_trace, clock)
         try:
             await spool._refresh()
