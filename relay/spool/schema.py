@@ -98,15 +98,20 @@ Index(
     recipients.c.message,
     recipients.c.position,
     sqlite_where=QUEUED,
-    postgresql_where=QUEUED,
 )
 Index(
     "recipients_waiting",
     recipients.c.upstream,
     recipients.c.message,
     sqlite_where=WAITING,
-    postgresql_where=WAITING,
 )
+
+
+def partial_on_postgresql() -> None:
+    """Give the indexes their conditions on PostgreSQL too, whose part of SQLAlchemy is loaded by that."""
+    for index in recipients.indexes:
+        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
+
 
 leases = Table(
     "leases",

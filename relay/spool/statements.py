@@ -21,7 +21,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from relay.spool import schema
 from relay.spool.database import Database, Statement
@@ -161,7 +160,11 @@ class Statements:
         self.mark = self._replaced(schema.meta, schema.meta.c.value)
 
     def _upsert(self, table: Table) -> Any:
-        new = sqlite.insert if self._database.sqlite else postgresql.insert
+        # The other dialect is not loaded.
+        if self.postgresql:
+            from sqlalchemy.dialects.postgresql import insert as new
+        else:
+            from sqlalchemy.dialects.sqlite import insert as new  # type: ignore[assignment]
         return new(table).values({c.name: bindparam(c.name) for c in table.columns})
 
     def _added(self, table: Table, *sums: Column[Any]) -> Statement:

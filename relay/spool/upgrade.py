@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database, trouble
-from relay.spool.schema import REVISION, metadata
+from relay.spool.schema import REVISION, metadata, partial_on_postgresql
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 
@@ -79,6 +79,8 @@ def _change(database: Database, connection: Connection, head: str, scripts: Path
         # Looked at again under the lock: another process may have been faster.
         found = revision_of(connection)
         if found is None:
+            if not database.sqlite:
+                partial_on_postgresql()
             metadata.create_all(connection)
             _version.create(connection)
             connection.execute(insert(_version).values(version_num=REVISION))

@@ -92,11 +92,10 @@ class Upkeep:
         if now - self._tidied >= _TIDY:
             self._tidied = now
             await self.purge()
-            await self._remove_forgotten()
         await self._truncate()
 
     async def purge(self) -> int:
-        """Forget the traces older than they are kept, and give free pages back; return how many messages went."""
+        """Forget what was kept long enough, and give free pages back; return of how many messages the trace went."""
         cutoff_at = self._clock() - int(self._keep_trace * 1000)
         gone = 0
         after: str | None = ""
@@ -106,6 +105,7 @@ class Upkeep:
             gone += some
             await asyncio.sleep(_BREATH)
         await write(self._writer, quotas.sum_up)
+        await self._remove_forgotten()
         more = self._database.sqlite
         while more:
             more = await write(self._writer, give_pages_back)
@@ -164,5 +164,7 @@ def give_pages_back(transaction: Transaction) -> bool:
     free = transaction.connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
     if free <= _FREE_PAGES:
         return False
-    transaction.connection.exec_driver_sql(f"PRAGMA incremental_vacuum({min(_PAGES, free - _FREE_PAGES)})").all()
+    for _ in range(min(_PAGES, free - _FREE_PAGES)):
+        # Python's driver takes one step of it only, which is one page.
+        transaction.cursor.say("PRAGMA incremental_vacuum(1)")
     return True
