@@ -1,5 +1,6 @@
 """The configuration file and the environment, made settings; or all that is wrong with them."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,8 @@ def find(config_option: str | Path | None, environ: Mapping[str, str]) -> Path:
     named = config_option or environ.get("RELAY_CONFIG")
     if named:
         return Path(named)
-    return next((place for place in PLACES if place.exists()), PLACES[-1])
+    # Path.exists raises where a folder may not be searched.
+    return next((place for place in PLACES if os.path.exists(place)), PLACES[-1])
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:

@@ -1,6 +1,7 @@
 """Whether what the settings refer to is there: variables, files, sealed names, certificates with their keys."""
 
 import datetime
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,9 +193,10 @@ class _Examination:
 
 
 def _octets(path: Path) -> bytes:
-    if path.is_dir():
-        raise ConfigError(f"{path}: this is a folder; name the file in it")
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{path}: this is no ordinary file; name one")
     with reasons(path):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ConfigError(f"{path}: this is a folder; name the file in it")
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"{path}: this is no ordinary file; name one")
         return path.read_bytes()

@@ -41,7 +41,7 @@ class Smarthost:
         self._source = source
         self._auth = auth
         self._reencode_long_lines = reencode_long_lines
-        self._context: tuple[ssl.SSLContext, tuple[float, ...]] | None = None
+        self._context: tuple[ssl.SSLContext, tuple[float | None, ...]] | None = None
         self._connections = Connections(max_connections, session_limit, self._open, idle_limit)
 
     def __repr__(self) -> str:

@@ -29,10 +29,16 @@ class Trust:
             context.verify_mode = ssl.CERT_NONE
         return context
 
-    def stamp(self) -> tuple[float, ...]:
-        """Return the files' times of change: another stamp asks for another context."""
-        files = [file for file in (self.ca_file, self.client_certificate) if file is not None]
-        return tuple(file.stat().st_mtime for file in files if file.exists())
+    def stamp(self) -> tuple[float | None, ...]:
+        """Return the files' times of change, None where it can't be seen: another stamp asks for another context."""
+        return tuple(_changed_at(file) for file in (self.ca_file, self.client_certificate) if file is not None)
+
+
+def _changed_at(file: Path) -> float | None:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _no_passphrase() -> str:

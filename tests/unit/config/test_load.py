@@ -286,6 +286,12 @@ def test_find_without_any_names_the_systems_place(tmp_path: Path, monkeypatch: p
     assert find(None, {}) == Path("/etc/relay/relay.toml")
 
 
+def test_find_in_places_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = (Path("x" * 300), Path("y" * 300))
+    monkeypatch.setattr("relay.config.load.PLACES", hidden)
+    assert find(None, {}) == hidden[1]
+
+
 @pytest.mark.parametrize(("encoding", "prefix"), [("utf-8", b"\xef\xbb\xbf"), ("utf-8", b"")])
 def test_windows_line_ends_and_byte_order_marks_are_read(tmp_path: Path, encoding: str, prefix: bytes) -> None:
     path = tmp_path / "relay.toml"

@@ -196,6 +196,13 @@ def test_a_folder_in_a_files_place(tmp_path: Path) -> None:
     assert (line, key, said) == (11, "upstream.isp.ca_file", f"{tmp_path}: this is a folder; name the file in it")
 
 
+def test_a_file_that_cannot_even_be_looked_for(tmp_path: Path) -> None:
+    # As in a folder that may not be searched, but for root too: the system refuses to look.
+    found = report(tmp_path, f"[tls]\ncertificate = '{'x' * 300}'\nprivate_key = '{'y' * 300}'")
+    assert [(line, key) for line, key, _ in lines(found)] == [(3, "tls.certificate"), (4, "tls.private_key")]
+    assert all("File name too long" in text for _, _, text in lines(found))
+
+
 def test_a_sealed_store_that_cannot_be_opened(tmp_path: Path) -> None:
     SealedStore(tmp_path / "state", {}).set("app", "x")
     (tmp_path / "state/seal.key").unlink()
