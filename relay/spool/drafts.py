@@ -23,11 +23,11 @@ Chunk = tuple[str, int, bytes]
 
 
 def write_chunks(transaction: Transaction, written: Sequence[tuple[str, Chunk]]) -> list[None]:
-    """Write chunks, each with its node; the first of a content makes it known as unnamed."""
+    """Write chunks, each with its node; what they belong to is known as unnamed, whichever of them comes through."""
     cursor, statements = transaction.cursor, transaction.statements
-    begun = [(chunk[0], node, transaction.now) for node, chunk in written if chunk[1] == 0]
-    if begun:
-        cursor.many(statements.put_unnamed, begun)
+    cursor.many(
+        statements.put_unnamed, {chunk[0]: (chunk[0], node, transaction.now) for node, chunk in written}.values()
+    )
     cursor.many(statements.put_chunk, [chunk for _, chunk in written])
     return [None] * len(written)
 
@@ -75,7 +75,8 @@ class StoredDraft:
                 raise SpoolError(str(refusal), full=refusal.full)
             await self._turns.acquire()
             self._room.take(CHUNK)
-            chunk = (self.key, self._number, bytes(self._buffer[:CHUNK]))
+            with memoryview(self._buffer) as view:
+                chunk = (self.key, self._number, bytes(view[:CHUNK]))
             del self._buffer[:CHUNK]
             self._number += 1
             future = self._writer.submit(write_chunks, (self._node, chunk), _ORDER, CHUNK)

@@ -17,8 +17,10 @@ def node_name(state_dir: Path) -> str:
         name = path.read_text("utf-8").strip()
     except FileNotFoundError:
         name = ""
-    except (OSError, ValueError) as error:
-        raise SpoolError(f"{path}: {error}") from error
+    except OSError as error:
+        raise SpoolError(f"{path}: {error.strerror}") from error
+    except ValueError:
+        raise SpoolError(f"{path}: not text; remove it, and another name is made") from None
     return name or _made(path)
 
 

@@ -38,7 +38,7 @@ class Statements:
         self.put_message = self._insert(messages)
         self.put_recipient = self._insert(recipients)
         self.put_chunk = self._insert(chunks)
-        self.put_unnamed = self._insert(unnamed)
+        self.put_unnamed = database.compile(self._upsert(unnamed).on_conflict_do_nothing())
         self.put_event = self._insert(events)
         self.put_lease = self._insert(leases)
         self._contents()

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Final, Self
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from relay.spool.bells import Bells
 from relay.spool.claims import Claiming, free_leases, next_due_at
 from relay.spool.contents import RecentContent, chunk_reader
 from relay.spool.counts import Counts
-from relay.spool.database import Database
+from relay.spool.contract import SpoolError
+from relay.spool.database import Database, trouble
 from relay.spool.gates import Gates
 from relay.spool.identifiers import Identifiers, mark_name
 from relay.spool.inspection import StoreInspection
@@ -35,6 +37,7 @@ from relay.spool.writer import Writer
 
 _RESERVE: Final = 16 * 1024 * 1024
 _KEEP_TRACE: Final = 90 * 86400.0
+_DAMAGE: Final = ("not a database", "malformed")
 
 
 def _now() -> int:
@@ -84,7 +87,10 @@ class Spool:
         """
         database = Database(url or f"sqlite:///{state_dir / 'queue.db'}", password)
         name = node or node_name(state_dir)
-        mark = await asyncio.to_thread(_prepared, database, name)
+        try:
+            mark = await asyncio.to_thread(_prepared, database, name)
+        except SpoolError as error:
+            raise _with_cure(error, database) from error
         path = database.path
         room = Room(path.parent, reserve, Path(f"{path}-wal")) if path is not None else Room(None, reserve)
         spool = cls(database, Identifiers(name, mark, clock), room, keep_trace, clock)
@@ -155,5 +161,18 @@ class Spool:
 def _prepared(database: Database, node: str) -> int:
     """Bring the database up to date; return the node's highest number so far."""
     prepare(database)
-    with closing(database.connect()) as connection:
-        return int(connection.execute(select(meta.c.value).where(meta.c.name == mark_name(node))).scalar() or 0)
+    try:
+        with closing(database.connect()) as connection:
+            return int(connection.execute(select(meta.c.value).where(meta.c.name == mark_name(node))).scalar() or 0)
+    except SQLAlchemyError as error:
+        raise trouble(error) from error
+
+
+def _with_cure(error: SpoolError, database: Database) -> SpoolError:
+    """Return the error with what it concerns, and what an operator can do about it."""
+    text = str(error)
+    if database.path is None:
+        return SpoolError(f"queue.url: {text}; see that the database runs and lets relay in", full=error.full)
+    if any(word in text for word in _DAMAGE):
+        text += "; put a backup in its place, or move it away to begin with an empty queue"
+    return SpoolError(text if str(database.path) in text else f"{database.path}: {text}", full=error.full)

@@ -167,4 +167,5 @@ def give_pages_back(transaction: Transaction) -> bool:
     for _ in range(min(_PAGES, free - _FREE_PAGES)):
         # Python's driver takes one step of it only, which is one page.
         transaction.cursor.say("PRAGMA incremental_vacuum(1)")
-    return True
+    left = transaction.connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
+    return _FREE_PAGES < left < free

@@ -2,12 +2,14 @@ import asyncio
 import signal
 import sqlite3
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import Connection
 
+from relay.spool import drafts
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database
 from relay.spool.jobs import each
@@ -246,3 +248,26 @@ class TestPostgresql:
     async def test_the_password_is_given_apart_from_the_url(self, empty_postgres_url: str, tmp_path: Path) -> None:
         spool = await Spool.open(empty_postgres_url, tmp_path, password="p:a@s/s%")
         await spool.aclose()
+
+
+async def test_a_draft_of_which_a_chunk_failed_cannot_be_put_and_leaves_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = drafts.write_chunks
+
+    def failing(transaction: Transaction, written: Sequence[tuple[str, drafts.Chunk]]) -> list[None]:
+        if any(chunk[1] == 0 for _, chunk in written):
+            raise SpoolError("no room", full=True)
+        return write(transaction, written)
+
+    monkeypatch.setattr(drafts, "write_chunks", failing)
+    draft = store.spool.intake.draft()
+    with pytest.raises(SpoolError):
+        await draft.write(b"x" * 2_000_000)
+    with pytest.raises(SpoolError):
+        await store.spool.intake.put(
+            arrival(store.spool.intake.next_id(), store.clock(), content=draft, size=2_000_000)
+        )
+    assert store.rows("messages") == 0
+    await draft.discard()
+    await until(lambda: not store.rows("chunks") and not store.rows("unnamed"))
