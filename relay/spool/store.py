@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Final, Self
 
@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from relay.spool.bells import Bells
 from relay.spool.claims import Claiming, free_leases, next_due_at
 from relay.spool.contents import RecentContent, chunk_reader
-from relay.spool.counts import Counts
 from relay.spool.contract import SpoolError
+from relay.spool.counts import Counts
 from relay.spool.database import Database, trouble
 from relay.spool.gates import Gates
 from relay.spool.identifiers import Identifiers, mark_name
@@ -32,7 +32,7 @@ from relay.spool.schema import counts, leases, meta, unnamed
 from relay.spool.statements import Statements
 from relay.spool.transaction import Transaction
 from relay.spool.upgrade import prepare
-from relay.spool.upkeep import Upkeep
+from relay.spool.upkeep import Upkeep, probe
 from relay.spool.writer import Writer
 
 _RESERVE: Final = 16 * 1024 * 1024
@@ -116,6 +116,9 @@ class Spool:
         """Write what waits, and close; callers still waiting get their answer first."""
         await self._upkeep.aclose()
         await self._removal.aclose()
+        if self._writer.unsafe:
+            with contextlib.suppress(SpoolError):
+                await write(self._writer, probe)
         await self._writer.aclose()
         await self._reader.aclose()
         await self._contents.aclose()
@@ -162,7 +165,7 @@ def _prepared(database: Database, node: str) -> int:
     """Bring the database up to date; return the node's highest number so far."""
     prepare(database)
     try:
-        with closing(database.connect()) as connection:
+        with contextlib.closing(database.connect()) as connection:
             return int(connection.execute(select(meta.c.value).where(meta.c.name == mark_name(node))).scalar() or 0)
     except SQLAlchemyError as error:
         raise trouble(error) from error

@@ -27,3 +27,9 @@ def test_a_name_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "node").mkdir()
     with pytest.raises(SpoolError):
         node_name(tmp_path)
+
+
+def test_a_name_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "node").write_bytes(b"\xff\0")
+    with pytest.raises(SpoolError, match="node: not text; remove it"):
+        node_name(tmp_path)
