@@ -118,6 +118,17 @@ class Database:
             return getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
         return self.broken(connection, error)
 
+    def relieve(self, connection: Connection, error: BaseException) -> bool:
+        """Where a full disk leaves the write-ahead log no room to grow, write it back; True where it can begin anew."""
+        if not self.sqlite or not trouble(error).full:
+            return False
+        try:
+            row = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
+        except SQLAlchemyError:
+            return False
+        busy, logged, written = row
+        return not busy and logged > 0 and logged == written
+
     def dispose(self) -> None:
         """Forget the engine."""
         self.engine.dispose()

@@ -71,7 +71,9 @@ class StoreOutgoing:
         """Record the outcome of a claim in one transaction; False when its lease was lost. Raises SpoolError."""
         parcels = [await self._intake.parcel(notice) for notice in notices]
         octets = sum(len(chunk[2]) for parcel in parcels for chunk in parcel.chunks)
-        settled: bool = await self._writer.submit(settle, Settling(claim, settlements, parcels), octets=octets)
+        settled: bool = await self._writer.submit(
+            settle, Settling(claim, settlements, parcels), octets=octets, lasting=False
+        )
         if settled:
             for notice in notices:
                 if isinstance(notice.content, StoredDraft):

@@ -70,4 +70,5 @@ class Room:
             return 0
 
     def _too_little(self, folder: Path, free: int) -> SpoolError:
-        return SpoolError(f"{folder}: {max(0, free)} octets are free, {self._reserve} are kept in reserve", full=True)
+        text = f"{folder}: {max(0, free)} octets are free, less what the log takes; {self._reserve} are kept in reserve"
+        return SpoolError(text, full=True)

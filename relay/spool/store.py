@@ -59,7 +59,9 @@ class Spool:
         self._contents = Reader(database, "spool-contents")
         self._writer = Writer(database, Statements(database), identifiers, clock, self._committed)
         self._removal = Removal(self._writer)
-        self._upkeep = Upkeep(database, self._writer, self._reader, clock, keep_trace, self._refresh, self._removal.add)
+        self._upkeep = Upkeep(
+            database, self._writer, self._reader, room, clock, keep_trace, self._refresh, self._removal.add
+        )
         self._recent = RecentContent()
         read_chunk = chunk_reader(self._contents)
         claiming = Claiming(self._node, self._recent, read_chunk)

@@ -17,6 +17,7 @@ from relay.spool.database import Database
 from relay.spool.identifiers import first_id_at
 from relay.spool.jobs import write
 from relay.spool.reader import Reader
+from relay.spool.room import Room
 from relay.spool.schema import WAITING, events, leases, messages, recipients, unnamed
 from relay.spool.transaction import Transaction
 from relay.spool.writer import Writer
@@ -30,6 +31,7 @@ _DAY: Final = 86_400_000
 _BATCH: Final = 100
 _FREE_PAGES: Final = 2_000
 _PAGES: Final = 500
+_STEPS: Final = 20
 _BREATH: Final = 0.05
 
 
@@ -41,6 +43,7 @@ class Upkeep:
         database: Database,
         writer: Writer,
         reader: Reader,
+        room: Room,
         clock: Callable[[], int],
         keep_trace: float,
         refresh: Callable[[], Awaitable[None]],
@@ -49,6 +52,7 @@ class Upkeep:
         self._database = database
         self._writer = writer
         self._reader = reader
+        self._room = room
         self._clock = clock
         self._keep_trace = keep_trace
         self._refresh = refresh
@@ -79,7 +83,7 @@ class Upkeep:
 
     async def _round(self) -> None:
         self._writer.revive()
-        if self._writer.trouble is not None:
+        if self._writer.trouble is not None or self._writer.unsafe:
             await write(self._writer, probe)
         now = monotonic()
         if not self._database.sqlite:
@@ -92,7 +96,19 @@ class Upkeep:
         if now - self._tidied >= _TIDY:
             self._tidied = now
             await self.purge()
+        await self._shrink()
         await self._truncate()
+
+    async def _shrink(self) -> None:
+        """Where mail is refused for want of room, give back what the file and the log do not need."""
+        refusal = self._room.refusal()
+        if not self._database.sqlite or refusal is None or not refusal.full:
+            return
+        await self._reader.read(checkpoint)
+        for _ in range(_STEPS):
+            if not await write(self._writer, lambda tx: give_pages_back(tx, keep=0)):
+                break
+            await asyncio.sleep(_BREATH)
 
     async def purge(self) -> int:
         """Forget what was kept long enough, and give free pages back; return of how many messages the trace went."""
@@ -128,7 +144,7 @@ class Upkeep:
 
 
 def probe(transaction: Transaction) -> None:
-    """Write something, to see whether it can be done again."""
+    """Write something: to see whether it can be done again, and to make safe what came before."""
     transaction.cursor.run(transaction.statements.mark, ("probe", str(transaction.now)))
 
 
@@ -159,13 +175,13 @@ def forget_some(transaction: Transaction, cutoff_at: int, after: str) -> tuple[i
     return len(gone), ids[-1] if len(ids) == _BATCH else None
 
 
-def give_pages_back(transaction: Transaction) -> bool:
+def give_pages_back(transaction: Transaction, keep: int = _FREE_PAGES) -> bool:
     """Shorten the file by some free pages, but for a few that are used again soon; True while there are more."""
     free = transaction.connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
-    if free <= _FREE_PAGES:
+    if free <= keep:
         return False
-    for _ in range(min(_PAGES, free - _FREE_PAGES)):
+    for _ in range(min(_PAGES, free - keep)):
         # Python's driver takes one step of it only, which is one page.
         transaction.cursor.say("PRAGMA incremental_vacuum(1)")
     left = transaction.connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
-    return _FREE_PAGES < left < free
+    return keep < left < free

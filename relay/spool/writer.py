@@ -34,8 +34,9 @@ Kind: TypeAlias = Callable[[Transaction, list[Any]], Sequence[Any]]
 class Unit:
     """One caller's work. `order` puts content before messages that name it, and claims behind what they may take.
 
-    `lasting` False: should the machine lose power, it may be forgotten. A claim or its renewal may, since a start frees
-    the node's leases anyway; a killed process forgets nothing.
+    `lasting` False: should the machine lose power within a second, it may be forgotten. A claim may: a start frees
+    the node's leases anyway, and so may a settlement, whose message is then sent twice, as it is when the power goes
+    before it. A killed process forgets nothing.
     """
 
     order: int
@@ -74,6 +75,7 @@ class Writer:
         self._log = Log("relay")
         self.trouble: SpoolError | None = None
         self.commits = 0
+        self.unsafe = False
         self.committed_at = monotonic()
         self._thread = self._start()
 
@@ -151,8 +153,9 @@ class Writer:
                 raise error
 
     def _write(self, connection: Connection, cursor: Cursor, group: list[Unit]) -> Exception | None:
-        """Run one transaction, anew where another node was in its way; return why it failed."""
+        """Run one transaction, anew where another node or the log was in its way; return why it failed."""
         error: Exception | None = None
+        relieved = False
         for _ in range(_TRIES):
             outcome = self._attempt(connection, cursor, group)
             if not isinstance(outcome, Exception):
@@ -160,7 +163,9 @@ class Writer:
                 self._post(*outcome)
                 return None
             error = outcome
-            if not worth_repeating(error):
+            if not relieved and self._database.relieve(connection, error):
+                relieved = True
+            elif not worth_repeating(error):
                 break
         return error
 
@@ -192,8 +197,9 @@ class Writer:
     ) -> tuple[list[Outcome], Transaction] | Exception:
         transaction = Transaction(connection, cursor, self._statements, self._identifiers, self._clock())
         outcomes: list[Outcome] = []
+        lasting = any(unit.lasting for unit in group)
         try:
-            for sql in self._database.begin(lasting=any(unit.lasting for unit in group)):
+            for sql in self._database.begin(lasting=lasting):
                 cursor.say(sql)
             for kind, units in _by_kind(group):
                 results = kind(transaction, [unit.argument for unit in units])
@@ -204,6 +210,7 @@ class Writer:
             self._roll_back(cursor)
             return error
         self.commits += 1
+        self.unsafe = not lasting
         self.committed_at = monotonic()
         return outcomes, transaction
 
