@@ -144,6 +144,10 @@ class Transaction:
 
     async def _send_nothing(self) -> None:
         """End a DATA that was allowed although nobody is to get it, with a lone dot (RFC 2920 §3.1)."""
+        if self._mail_refused:
+            # A server that goes on without a sender may have accepted recipients, and send them an empty message.
+            self._connection.abort()
+            return
         try:
             self._protocol.write(b".\r\n")
             await self._protocol.next_reply(self._timeout)

@@ -79,6 +79,17 @@ async def test_all_recipients_refused(extensions: tuple[str, ...], data: str | N
     assert cleared.dots == 1
 
 
+async def test_a_server_that_goes_on_without_a_sender_gets_no_empty_message() -> None:
+    with ScriptedServer() as server:
+        server.script.then("MAIL", "451 4.3.0 Later")
+        async with smarthost(server) as upstream:
+            said = await upstream.send(envelope(), MESSAGE, Cleared())
+            after = await upstream.send(envelope(), MESSAGE, Cleared())
+    assert (said.phase, str(said.reply)) == (Phase.MAIL, "451 4.3.0 Later")
+    assert after.phase is Phase.DONE
+    assert [taken.content for taken in server.transactions] == [MESSAGE.octets]
+
+
 @pytest.mark.parametrize(
     ("stage", "phase"),
     [
