@@ -9,9 +9,11 @@ PEERS ?= all
 JOBS ?= $(shell echo $$(( $$(nproc) + 1 )))
 # Passed on to pytest, for instance TESTS="tests/scenario -k bounces".
 TESTS ?=
+# Of `make soak`.
+ROUNDS ?= 200
 python := .venv/bin/python
 
-.PHONY: help setup setup-dev peers run test check fmt bench fuzz docs
+.PHONY: help setup setup-dev peers run test check fmt bench fuzz soak docs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -45,6 +47,9 @@ bench: setup-dev ## throughput, latency, memory, side by side with Postfix
 
 fuzz: setup-dev ## the fuzz tests, far longer than `make test` runs them
 	@HYPOTHESIS_PROFILE=long $(python) -m pytest tests/fuzz -n $(JOBS) --timeout 3600
+
+soak: setup-dev ## 200 rounds of kill -9 under load with an upstream that fails; SOAK_SEED=... for the same load again
+	@nice $(python) -m tests.soak $(ROUNDS)
 
 docs: setup-dev ## docs/settings.md from the settings themselves
 	@$(python) docs/generate.py
