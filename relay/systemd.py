@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import time
+from typing import Final
+
+_PATIENCE: Final = 0.5
+"""Seconds that a service manager which doesn't listen may take of the loop's time."""
 
 
 def notify(*lines: str) -> None:
@@ -14,6 +18,7 @@ def notify(*lines: str) -> None:
         return
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.settimeout(_PATIENCE)
             sender.connect("\0" + address[1:] if address[0] == "@" else address)
             sender.send("\n".join(lines).encode("utf-8"))
     except OSError:
