@@ -16,6 +16,7 @@ from relay.spool.contract import SpoolError
 
 _BUSY_MILLISECONDS: Final = 10_000
 _WAL_PAGES: Final = 4_000
+_SHORT_WAL_PAGES: Final = 250
 _LEAST_SQLITE: Final = (3, 35, 0)
 _POSTGRESQL_FULL: Final = "53100"
 _POSTGRESQL_COLLISION: Final = {"40001", "40P01"}
@@ -117,6 +118,12 @@ class Database:
         if self.sqlite:
             return getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
         return self.broken(connection, error)
+
+    def limit_log(self, connection: Connection, *, short: bool) -> None:
+        """Say how long the write-ahead log may become before it is written back."""
+        if self.sqlite:
+            pages = _SHORT_WAL_PAGES if short else _WAL_PAGES
+            connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint = {pages}").close()
 
     def relieve(self, connection: Connection, error: BaseException) -> bool:
         """Where a full disk leaves the write-ahead log no room to grow, write it back; True where it can begin anew."""

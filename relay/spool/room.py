@@ -13,6 +13,9 @@ _EVERY: Final = 1.0
 _AGAIN: Final = 0.02
 """Seconds between two looks when all is well, and when there seems to be too little."""
 
+_TIGHT: Final = 64 * 1024 * 1024
+"""Octets above the reserve below which the write-ahead log is kept short."""
+
 _COPIES: Final = 2
 """Mail lies in the write-ahead log first, and in the database too until the log begins anew."""
 
@@ -42,6 +45,11 @@ class Room:
         elif self._left < 0 and self._refusal is None:
             self._refusal = self._too_little(self._folder, self._left + self._reserve)
         return self._refusal
+
+    @property
+    def tight(self) -> bool:
+        """True where the log must not grow as it likes: written back, it would take the reserve."""
+        return self.refusal() is not None or (self._folder is not None and self._left < _TIGHT)
 
     def take(self, octets: int) -> None:
         """Count what is on its way to the disk."""

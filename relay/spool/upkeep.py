@@ -65,6 +65,7 @@ class Upkeep:
 
     def start(self) -> None:
         """Begin."""
+        self._writer.short_log = self._room.tight
         self._task = asyncio.get_running_loop().create_task(self._run(), name="spool-upkeep")
 
     async def aclose(self) -> None:
@@ -83,6 +84,7 @@ class Upkeep:
 
     async def _round(self) -> None:
         self._writer.revive()
+        self._writer.short_log = self._room.tight
         if self._writer.trouble is not None or self._writer.unsafe:
             await write(self._writer, probe)
         now = monotonic()
@@ -100,15 +102,15 @@ class Upkeep:
         await self._truncate()
 
     async def _shrink(self) -> None:
-        """Where mail is refused for want of room, give back what the file and the log do not need."""
-        refusal = self._room.refusal()
-        if not self._database.sqlite or refusal is None or not refusal.full:
+        """Where room is scarce, give back at once what the file and the log do not need."""
+        if not self._database.sqlite or not self._room.tight:
             return
-        await self._reader.read(checkpoint)
+        keep = 0 if self._room.refusal() is not None else _PAGES
         for _ in range(_STEPS):
-            if not await write(self._writer, lambda tx: give_pages_back(tx, keep=0)):
+            if not await write(self._writer, lambda tx: give_pages_back(tx, keep)):
                 break
             await asyncio.sleep(_BREATH)
+        await self._reader.read(checkpoint)
 
     async def purge(self) -> int:
         """Forget what was kept long enough, and give free pages back; return of how many messages the trace went."""

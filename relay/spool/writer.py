@@ -52,7 +52,10 @@ Outcome: TypeAlias = tuple["asyncio.Future[Any]", Any, SpoolError | None]
 
 
 class Writer:
-    """Runs units of work in a thread of its own, and tells the event loop of each group once."""
+    """Runs units of work in a thread of its own, and tells the event loop of each group once.
+
+    `short_log` keeps the write-ahead log short, which takes time, and room only where there is little.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Writer:
         self._closing = threading.Event()
         self._log = Log("relay")
         self.trouble: SpoolError | None = None
+        self.short_log = False
         self.commits = 0
         self.unsafe = False
         self.committed_at = monotonic()
@@ -137,8 +141,12 @@ class Writer:
 
     def _work(self, connection: Connection) -> None:
         cursor = Cursor(connection)
+        short_log = False
         # Nothing of a group stays referenced while the next is waited for: it may be megabytes.
         while self._collect():
+            if self.short_log != short_log:
+                short_log = self.short_log
+                self._database.limit_log(connection, short=short_log)
             error = self._write(connection, cursor, self._group)
             if error is not None and len(self._group) > 1 and not self._database.hopeless(connection, error):
                 # One of them may be at fault; none may suffer for another.
