@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,11 +26,18 @@ class RelayProcess:
     """One node. Used as a context manager it is started, and ended whatever happens.
 
     `settings` is relay.toml as a dictionary; hostname, state_dir, metrics.address and the address of each listener that
-    has none are added to it. `environ` is added to a bare environment.
+    has none are added to it. `environ` is added to a bare environment. `under` is a command that runs it.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Value], environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Value],
+        environ: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
+        self.under = under
         self.folder.mkdir(parents=True, exist_ok=True)
         self.state_dir = folder / "state"
         self.config = folder / "relay.toml"
@@ -91,7 +98,7 @@ class RelayProcess:
         """Starts it without waiting for anything."""
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "relay", "serve", "--config", str(self.config)],
+                [*self.under, sys.executable, "-m", "relay", "serve", "--config", str(self.config)],
                 cwd=self.folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
