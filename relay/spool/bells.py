@@ -21,10 +21,9 @@ class Bell:
 
     def ring(self) -> None:
         """Wake who waits, or the next who would."""
-        self._rung = not self._waiters
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        # One that was cancelled a moment ago hears nothing any more.
+        self._rung = all(waiter.cancelled() for waiter in self._waiters)
+        self._wake()
 
     def expect(self, at: int) -> None:
         """Something is due at `at`, or before what was known to be."""
@@ -32,7 +31,8 @@ class Bell:
             self.ring()
         elif self._due_at is None or at < self._due_at:
             self._due_at = at
-            self._wake_sleepers()
+            # Who waits does so for a later instant: waking early is allowed, and they ask again.
+            self._wake()
 
     def seen(self, due_at: int | None) -> None:
         """A claim took all that was due; `due_at` is when the next is, which may be now."""
@@ -41,8 +41,7 @@ class Bell:
         if due_at is not None:
             self.expect(due_at)
 
-    def _wake_sleepers(self) -> None:
-        # They waited for a later instant; waking early is allowed, and they ask again.
+    def _wake(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -94,8 +93,3 @@ class Bells:
         if bell is None:
             bell = self._bells[upstream] = Bell(self._clock)
         return bell
-
-    def ring_all(self) -> None:
-        """Wake everybody: what is due may have changed behind our back."""
-        for bell in self._bells.values():
-            bell.ring()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import select, update
 
+from relay.spool.bells import Bells
 from relay.spool.contents import INLINE, ReadChunk, RecentContent, StoredContent
 from relay.spool.endings import end_messages, endings_of
 from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
@@ -35,31 +36,24 @@ class Wanted:
     recipients: int
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What it got; `next_due_at` is when the upstream's next recipient is due, None where none waits."""
-
-    claims: list[Claim]
-    next_due_at: int | None
-
-
 class Claiming:
     """Takes what is due, and frees what expired. Runs in the writer."""
 
-    def __init__(self, node: str, recent: RecentContent, read: ReadChunk) -> None:
+    def __init__(self, node: str, recent: RecentContent, read: ReadChunk, bells: Bells) -> None:
         self._node = node
         self._recent = recent
         self._read = read
+        self._bells = bells
         self._swept_at = 0
 
-    def claim(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[Taken]:
+    def claim(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[list[Claim]]:
         """Do the claims of one group, in turn."""
         if transaction.now - self._swept_at >= _SWEEP or transaction.now < self._swept_at:
             self._swept_at = transaction.now
             free_leases(transaction, leases.c.expires_at < transaction.now)
         return [self._claim(transaction, one) for one in wanted]
 
-    def _claim(self, transaction: Transaction, wanted: Wanted) -> Taken:
+    def _claim(self, transaction: Transaction, wanted: Wanted) -> list[Claim]:
         due = _Due(wanted)
         for priority in Priority:
             if len(due.groups) < wanted.messages:
@@ -78,8 +72,11 @@ class Claiming:
             cursor.many(statements.take, taken)
             transaction.count(wanted.upstream, _QUEUED, -len(taken))
             transaction.count(wanted.upstream, _IN_FLIGHT, len(taken))
-        full = len(claims) == wanted.messages
-        return Taken(claims, transaction.now if full else next_due_at(transaction, wanted.upstream))
+        full = bool(claims) and len(claims) == wanted.messages
+        due_at = transaction.now if full else next_due_at(transaction, wanted.upstream)
+        # Told with this group's commit, so that it can't undo the ring of a later one.
+        transaction.after.append(lambda: self._bells.of(wanted.upstream).seen(due_at))
+        return claims
 
     def _contents(self, transaction: Transaction, groups: list[list[tuple[Any, ...]]]) -> dict[str, bytes]:
         """Return the small contents, from memory or read with the claim."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from relay.spool import quotas
 from relay.spool.bells import Bells
-from relay.spool.claims import Claiming, Taken, Wanted, give_back, renew
+from relay.spool.claims import Claiming, Wanted, give_back, renew
 from relay.spool.contract import Arrival
 from relay.spool.drafts import StoredDraft
 from relay.spool.gates import Gates
@@ -43,18 +43,16 @@ class StoreOutgoing:
         """Lease what is due, high priority and oldest first. Raises SpoolError."""
         wanted = Wanted(upstream, messages, recipients)
         # A caller cancelled meanwhile leaves claims that nobody knows of: they are given back.
-        future: asyncio.Future[Taken] = self._writer.submit(self._claiming.claim, wanted, _BEHIND, lasting=False)
+        future: asyncio.Future[list[Claim]] = self._writer.submit(self._claiming.claim, wanted, _BEHIND, lasting=False)
         try:
-            taken = await asyncio.shield(future)
+            return await asyncio.shield(future)
         except asyncio.CancelledError:
             future.add_done_callback(self._abandon)
             raise
-        self._bells.of(upstream).seen(taken.next_due_at)
-        return taken.claims
 
-    def _abandon(self, future: asyncio.Future[Taken]) -> None:
+    def _abandon(self, future: asyncio.Future[list[Claim]]) -> None:
         if not future.cancelled() and future.exception() is None:
-            claims = future.result().claims
+            claims = future.result()
             undone = self._writer.submit(each, lambda transaction: give_back(transaction, claims), lasting=False)
             undone.add_done_callback(_retrieve)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -30,7 +30,7 @@ from relay.spool.removal import Removal
 from relay.spool.room import Room
 from relay.spool.schema import counts, leases, meta, unnamed
 from relay.spool.statements import Statements
-from relay.spool.transaction import Transaction
+from relay.spool.transaction import CountKey, Transaction
 from relay.spool.upgrade import prepare
 from relay.spool.upkeep import Upkeep, probe
 from relay.spool.writer import Writer
@@ -64,7 +64,7 @@ class Spool:
         )
         self._recent = RecentContent()
         read_chunk = chunk_reader(self._contents)
-        claiming = Claiming(self._node, self._recent, read_chunk)
+        claiming = Claiming(self._node, self._recent, read_chunk, self._bells)
         self.intake = StoreIntake(self._writer, identifiers, self._counts, room, self._removal.add, clock)
         self.outgoing = StoreOutgoing(self._writer, self._reader, self.intake, claiming, self._gates, self._bells)
         self.inspection = StoreInspection(self._writer, self._reader, self._gates, read_chunk)
@@ -159,8 +159,13 @@ class Spool:
             at = next_due_at(transaction, name)
             if at is not None:
                 transaction.expect(name, at)
-        transaction.after.append(lambda: self._counts.replace(totals))
+        transaction.after.append(lambda: self._take_over(totals, transaction.deltas))
         transaction.after.append(lambda: self._gates.replace(held))
+
+    def _take_over(self, totals: list[tuple[CountKey, int]], deltas: Mapping[CountKey, int]) -> None:
+        # The totals were read before this very transaction wrote its own differences.
+        self._counts.replace(totals)
+        self._counts.apply(deltas)
 
 
 def _prepared(database: Database, node: str) -> int:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 
@@ -390,6 +391,20 @@ class TestWaiting:
     async def test_a_put_before_the_wait_is_not_missed(self, store: Store) -> None:
         await self.quiet(store)
         await store.put()
+        assert await self.returns(store)
+
+    async def test_a_put_committed_right_behind_a_claim_is_not_missed(self, store: Store) -> None:
+        async def block_the_loop() -> None:
+            time.sleep(0.1)  # noqa: ASYNC251 - the writer goes on meanwhile
+
+        await self.quiet(store)
+        claim = asyncio.create_task(store.claim())
+        steps = [asyncio.create_task(block_the_loop())]
+        put = asyncio.create_task(store.put())
+        steps.append(asyncio.create_task(block_the_loop()))
+        # Both commits are told to the loop at once, before the claim's caller goes on.
+        await asyncio.gather(*steps, put)
+        assert await claim == []
         assert await self.returns(store)
 
     async def test_a_put_for_another_upstream_wakes_nobody(self, store: Store) -> None:

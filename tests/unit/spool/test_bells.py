@@ -106,10 +106,20 @@ async def test_the_instant_given() -> None:
     assert not await returned(bell, clock.now + 5000)
 
 
-async def test_all_can_be_rung() -> None:
+async def test_each_upstream_has_its_own() -> None:
     bells = Bells(Clock())
     for name in ("a", "b"):
         bells.of(name).seen(None)
-    bells.ring_all()
+    bells.of("a").ring()
     assert await returned(bells.of("a"))
-    assert await returned(bells.of("b"))
+    assert not await returned(bells.of("b"))
+
+
+async def test_a_ring_right_behind_a_cancellation_is_kept() -> None:
+    bell, _ = quiet()
+    task = asyncio.create_task(bell.wait(None))
+    await asyncio.sleep(0)
+    task.cancel()
+    bell.ring()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await returned(bell)
