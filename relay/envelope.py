@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.address import Mailbox, ReversePath
@@ -111,7 +111,7 @@ class Content(Protocol):
 class WholeContent:
     """Content that is in memory."""
 
-    octets: bytes
+    octets: bytes = field(repr=False)
 
     @property
     def size(self) -> int:
