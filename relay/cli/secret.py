@@ -81,7 +81,8 @@ def _typed(name: str) -> str:
 
 def _piped() -> str:
     try:
-        text = sys.stdin.read()
+        # Not sys.stdin's own decoding: in some locales it lets any octet through.
+        text = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:
         raise CommandError("standard input is not UTF-8; nothing was changed") from error
     text = text.removesuffix("\n")

@@ -130,9 +130,14 @@ def advice_for(configured: Settings, client: str, listener: str, texts: Mapping[
         texts["where"],
         tuple((label, value.format(**values)) for label, value in texts["fields"]),
         texts.get("block_title", ""),
-        texts.get("block", "").strip("\n").format(**values),
+        _lines_for(texts.get("block", ""), login=login).format(**values),
         tuple(texts["notes"]),
     )
+
+
+def _lines_for(block: str, *, login: bool) -> str:
+    lines = (line.removeprefix("?") for line in block.strip("\n").split("\n") if login or not line.startswith("?"))
+    return "\n".join(lines)
 
 
 def _python_words(security: str, user: str | None, own: bool) -> dict[str, str]:

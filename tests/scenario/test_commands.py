@@ -193,6 +193,14 @@ def test_secrets(stopped: RelayProcess, tmp_path: Path) -> None:
     assert "no name for a secret" in refused_name.stderr
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_secret_that_is_not_utf8_is_refused(stopped: RelayProcess, locale: str) -> None:
+    words = [sys.executable, "-m", "relay", "secret", "set", "office", "--config", str(stopped.config)]
+    environ = stopped.environ | {"LC_ALL": locale}
+    found = subprocess.run(words, input=b"gehe\xefm\n", env=environ, capture_output=True, check=False)
+    assert (found.returncode, found.stderr) == (1, b"standard input is not UTF-8; nothing was changed\n")
+
+
 def test_check(stopped: RelayProcess, tmp_path: Path) -> None:
     assert asked(stopped, "check") == {"ok": True, "problems": [], "warnings": []}
     wrong = tmp_path / "relay.toml"

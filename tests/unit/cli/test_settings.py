@@ -86,3 +86,14 @@ def test_a_client_without_login_has_no_mechanism() -> None:
 def test_python_s_lines_are_python() -> None:
     compile(advice("python").block, "block", "exec")
     compile(advice("python", "device").block, "block", "exec")
+
+
+@pytest.mark.parametrize("application", ["careright", "rails", "dotnet", "java", "php", "python"])
+def test_what_is_to_be_pasted_asks_for_a_login_only_where_there_is_one(application: str) -> None:
+    def asks(client: str) -> bool:
+        words = r"SMTP_AUTH=|user_name|NetworkCredential|smtp\.user|mechanisms|AuthType|Username|PASSWORD|login"
+        return re.search(words, advice(application, client).block) is not None
+
+    assert asks("app")
+    assert not asks("device")
+    assert "?" not in advice(application).block
