@@ -10,7 +10,7 @@ from random import Random
 from tests.soak.ledger import Ledger
 from tests.soak.mail import SENDER, Mail, mail_of, stuffed
 
-MOST_DUE = 300
+MOST_DUE = 1000
 """Recipients waiting at which sessions pause, so that the end of a run is near."""
 
 _KIB = 1024
@@ -83,7 +83,7 @@ class Session(threading.Thread):
                 time.sleep(0.05)
                 continue
             self._send(connection)
-            time.sleep(self._chance.uniform(0.0, 0.3))
+            time.sleep(self._chance.uniform(0.0, 0.2))
         connection.say(b"QUIT\r\n")
         connection.expect("221")
 
