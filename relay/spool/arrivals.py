@@ -6,15 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.spool.contract import Arrival
-from relay.spool.notation import message_row, recipient_rows
-from relay.spool.records import RecipientState
+from relay.spool.claims import LEASE, lease_row
+from relay.spool.contents import StoredContent
+from relay.spool.contract import Arrival, Taker
+from relay.spool.notation import message_row, recipient_rows, spooled_message, spooled_recipients
+from relay.spool.records import Claim, Lease, RecipientState
 from relay.spool.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
+class Handing:
+    """Who gets a message as it is put, with which lease and content."""
+
+    taker: Taker
+    token: str
+    content: StoredContent
+
+
+@dataclass(frozen=True, slots=True)
 class Parcel:
-    """An arrival with its rows. `chunks` are those not written yet; `provisional` where a draft began the content."""
+    """An arrival with its rows. `chunks` are those not written yet; `provisional` where a draft began the content.
+
+    `handing` None: it is queued.
+    """
 
     arrival: Arrival
     content: str
@@ -23,15 +37,17 @@ class Parcel:
     recipients: list[tuple[Any, ...]]
     chunks: list[tuple[str, int, bytes]]
     provisional: bool
+    handing: Handing | None
 
 
-def parcel_of(arrival: Arrival, content: str, chunks: list[tuple[str, int, bytes]], now: int) -> Parcel:
+def parcel_of(
+    arrival: Arrival, content: str, chunks: list[tuple[str, int, bytes]], now: int, handing: Handing | None = None
+) -> Parcel:
     """Make the rows. What is put is due at once; among what is due the oldest goes first."""
     due_at = min(arrival.accepted_at, now)
     provisional = content != arrival.id
-    return Parcel(
-        arrival, content, due_at, message_row(arrival, content), recipient_rows(arrival, due_at), chunks, provisional
-    )
+    rows = recipient_rows(arrival, due_at, handing.token if handing else None)
+    return Parcel(arrival, content, due_at, message_row(arrival, content), rows, chunks, provisional, handing)
 
 
 def put(transaction: Transaction, parcels: Sequence[Parcel]) -> list[None]:
@@ -45,10 +61,33 @@ def put(transaction: Transaction, parcels: Sequence[Parcel]) -> list[None]:
     named = [(parcel.content,) for parcel in parcels if parcel.provisional]
     if named:
         cursor.many(statements.name_content, named)
-    transaction.kept += [(key, octets) for key, number, octets in chunks if number == 0]
+    handed: list[tuple[Handing, Claim]] = []
     for parcel in parcels:
-        upstream = parcel.arrival.candidates[0]
-        transaction.count(upstream, RecipientState.QUEUED.value, len(parcel.recipients))
+        upstream, handing = parcel.arrival.candidates[0], parcel.handing
         transaction.count_message(parcel.arrival.origin.client, 1)
+        if handing is not None:
+            transaction.count(upstream, RecipientState.IN_FLIGHT.value, len(parcel.recipients))
+            handed.append((handing, _claim_of(transaction, parcel, handing)))
+            continue
+        transaction.count(upstream, RecipientState.QUEUED.value, len(parcel.recipients))
         transaction.expect(upstream, parcel.due_at)
+        transaction.kept += [(key, octets) for key, number, octets in parcel.chunks if number == 0]
+    if handed:
+        cursor.many(statements.put_lease, [lease_row(claim) for _, claim in handed])
+        transaction.after.append(lambda: _hand_over(handed))
     return [None] * len(parcels)
+
+
+def _claim_of(transaction: Transaction, parcel: Parcel, handing: Handing) -> Claim:
+    arrival = parcel.arrival
+    lease = Lease(transaction.identifiers.node, handing.token, transaction.now + LEASE)
+    recipients = spooled_recipients(arrival, parcel.due_at)
+    return Claim(spooled_message(arrival), arrival.candidates[0], recipients, lease, handing.content)
+
+
+def _hand_over(handed: Sequence[tuple[Handing, Claim]]) -> None:
+    takers: dict[Taker, list[Claim]] = {}
+    for handing, claim in handed:
+        takers.setdefault(handing.taker, []).append(claim)
+    for taker, claims in takers.items():
+        taker.take(claims)

@@ -15,12 +15,18 @@ class Bell:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._rung = True  # what was due before this process looked
+        self._rung = self._unseen = True  # what was due before this process looked
         self._due_at: int | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
+    @property
+    def quiet(self) -> bool:
+        """True while nothing is due that no claim has looked for."""
+        return not self._unseen and (self._due_at is None or self._due_at > self._clock())
+
     def ring(self) -> None:
         """Wake who waits, or the next who would."""
+        self._unseen = True
         # One that was cancelled a moment ago hears nothing any more.
         self._rung = all(waiter.cancelled() for waiter in self._waiters)
         self._wake()
@@ -36,7 +42,7 @@ class Bell:
 
     def seen(self, due_at: int | None) -> None:
         """A claim took all that was due; `due_at` is when the next is, which may be now."""
-        self._rung = False
+        self._rung = self._unseen = False
         self._due_at = None
         if due_at is not None:
             self.expect(due_at)
@@ -58,6 +64,7 @@ class Bell:
         if self._due_at is not None and self._due_at <= self._clock():
             # Told once: a lane that is held must not be told of it again and again.
             self._due_at = None
+            self._unseen = True
 
     async def _sleep(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

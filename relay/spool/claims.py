@@ -67,7 +67,7 @@ class Claiming:
             ]
             cursor.many(
                 statements.put_lease,
-                [(c.lease.token, self._node, c.message.id, c.upstream, c.lease.expires_at, None) for c in claims],
+                [lease_row(claim) for claim in claims],
             )
             cursor.many(statements.take, taken)
             transaction.count(wanted.upstream, _QUEUED, -len(taken))
@@ -146,6 +146,12 @@ class _Due:
             self.groups.append(group)
         group.append(row)
         return True
+
+
+def lease_row(claim: Claim) -> tuple[Any, ...]:
+    """Return a claim's row of `leases`."""
+    lease = claim.lease
+    return (lease.token, lease.node, claim.message.id, claim.upstream, lease.expires_at, None)
 
 
 def next_due_at(transaction: Transaction, upstream: str) -> int | None:

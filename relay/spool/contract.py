@@ -62,6 +62,18 @@ class Arrival:
     notice: bool = False
 
 
+class Taker(Protocol):
+    """Who works on an upstream's messages, as the spool sees it. Called in the event loop; never raises."""
+
+    def has_room(self, under_way: int, recipients: int) -> bool:
+        """Return whether one more message to so many recipients would be begun; `under_way` are on their way here."""
+        ...
+
+    def take(self, claims: Sequence[Claim]) -> None:
+        """Get messages that were just put, claimed already."""
+        ...
+
+
 class Intake(Protocol):
     """What inbound may do."""
 
@@ -98,6 +110,10 @@ class Outgoing(Protocol):
 
         Their attempts are counted in the same transaction. Raises SpoolError.
         """
+        ...
+
+    def hand_to(self, upstream: str, taker: Taker) -> None:
+        """From now on what is put goes to `taker` at once, claimed, where it has room and nothing older is due."""
         ...
 
     async def renew(self, claims: Sequence[Claim]) -> set[str]:

@@ -33,6 +33,10 @@ class Gates:
         """The held upstreams."""
         return MappingProxyType(self._held)
 
+    def of(self, upstream: str) -> Gate | None:
+        """Return an upstream's gate, where it is held."""
+        return self._held.get(upstream)
+
     @staticmethod
     def read(connection: Connection) -> dict[str, Gate]:
         """Read all gates."""

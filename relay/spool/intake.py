@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from relay.spool.arrivals import Parcel, parcel_of, put
+from relay.spool.arrivals import Handing, Parcel, parcel_of, put
+from relay.spool.contents import INLINE, ReadChunk, StoredContent
 from relay.spool.contract import Arrival, Draft, SpoolError
 from relay.spool.counts import Counts
-from relay.spool.drafts import WAITING_OF_ALL, StoredDraft
+from relay.spool.drafts import WAITING_OF_ALL, Chunk, StoredDraft
+from relay.spool.handover import Handover
 from relay.spool.identifiers import Identifiers
 from relay.spool.room import Room
 from relay.spool.writer import Writer
@@ -25,6 +27,8 @@ class StoreIntake:
         identifiers: Identifiers,
         counts: Counts,
         room: Room,
+        handover: Handover,
+        read: ReadChunk,
         remove: Callable[[str], None],
         clock: Callable[[], int],
     ) -> None:
@@ -32,6 +36,8 @@ class StoreIntake:
         self._identifiers = identifiers
         self._counts = counts
         self._room = room
+        self._handover = handover
+        self._read = read
         self._remove = remove
         self._clock = clock
         self._chunks = asyncio.Semaphore(WAITING_OF_ALL)
@@ -58,24 +64,40 @@ class StoreIntake:
         refusal = self.refusal()
         if refusal is not None:
             raise SpoolError(str(refusal), full=refusal.full)
-        parcel = await self.parcel(arrival)
-        octets = _ROW + sum(len(chunk[2]) for chunk in parcel.chunks)
+        key, chunks = await _content_of(arrival)
+        octets = _ROW + sum(len(chunk[2]) for chunk in chunks)
+        handing = self._handing(arrival, key, chunks)
+        parcel = parcel_of(arrival, key, chunks, self._clock(), handing)
         self._room.take(octets)
         try:
-            await self._writer.submit(put, parcel, octets=octets)
+            writing = self._writer.submit(put, parcel, octets=octets)
+            self._handover.follow(writing, arrival.candidates[0], handed=handing is not None)
+            await writing
         finally:
             self._room.arrived(octets)
         if isinstance(arrival.content, StoredDraft):
             arrival.content.named()
 
     async def parcel(self, arrival: Arrival) -> Parcel:
-        """Return the rows of an arrival, once all but the rest of its draft is written."""
-        content = arrival.content
-        if isinstance(content, bytes):
-            return parcel_of(arrival, arrival.id, [(arrival.id, 0, content)], self._clock())
-        if not isinstance(content, StoredDraft):
-            raise SpoolError("a draft of another spool")
-        rest = await content.finish()
-        if content.begun:
-            return parcel_of(arrival, content.key, rest, self._clock())
-        return parcel_of(arrival, arrival.id, [(arrival.id, 0, rest[0][2])], self._clock())
+        """Return the rows of an arrival to be queued, once all but the rest of its draft is written."""
+        return parcel_of(arrival, *await _content_of(arrival), self._clock())
+
+    def _handing(self, arrival: Arrival, key: str, chunks: list[Chunk]) -> Handing | None:
+        """Return to whom the message goes at once, where its upstream's lane has room."""
+        taker = self._handover.taker_for(arrival.candidates[0], len(arrival.envelope.recipients))
+        if taker is None:
+            return None
+        whole = key == arrival.id and arrival.size <= INLINE
+        content = StoredContent(key, arrival.size, arrival.eight_bit, chunks[0][2] if whole else None, self._read)
+        return Handing(taker, self._identifiers.next_id(), content)
+
+
+async def _content_of(arrival: Arrival) -> tuple[str, list[Chunk]]:
+    """Return the content's name, and what is still to be written of it."""
+    content = arrival.content
+    if isinstance(content, bytes):
+        return arrival.id, [(arrival.id, 0, content)]
+    if not isinstance(content, StoredDraft):
+        raise SpoolError("a draft of another spool")
+    rest = await content.finish()
+    return (content.key, rest) if content.begun else (arrival.id, [(arrival.id, 0, rest[0][2])])

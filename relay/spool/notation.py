@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -97,8 +98,9 @@ def message_row(arrival: Arrival, content: str) -> tuple[Any, ...]:
     )
 
 
-def recipient_rows(arrival: Arrival, due_at: int) -> list[tuple[Any, ...]]:
-    """Return the rows of `recipients`, in the order of its columns."""
+def recipient_rows(arrival: Arrival, due_at: int, lease: str | None = None) -> list[tuple[Any, ...]]:
+    """Return the rows of `recipients`, in the order of its columns; with a lease they are claimed already."""
+    state, attempts = ("queued", 0) if lease is None else ("in_flight", 1)
     upstream, candidates = arrival.candidates[0], candidates_text(arrival.candidates)
     message, priority, give_up_at = arrival.id, arrival.priority.value, arrival.give_up_at
     return [
@@ -108,11 +110,11 @@ def recipient_rows(arrival: Arrival, due_at: int) -> list[tuple[Any, ...]]:
             str(recipient.forward_path),
             None if recipient.notify is None else recipient.notify.value,
             _storable(recipient.original),
-            "queued",
+            state,
             upstream,
             candidates,
             priority,
-            0,
+            attempts,
             0,
             due_at,
             give_up_at,
@@ -120,10 +122,52 @@ def recipient_rows(arrival: Arrival, due_at: int) -> list[tuple[Any, ...]]:
             None,
             None,
             False,
-            None,
+            lease,
         )
         for position, recipient in enumerate(arrival.envelope.recipients)
     ]
+
+
+def spooled_message(arrival: Arrival) -> SpooledMessage:
+    """Return what `message_of` would read in the row of an arrival."""
+    origin, envelope = arrival.origin, arrival.envelope
+    if not origin.helo.isascii() or "\0" in origin.helo:
+        origin = replace(origin, helo=storable(origin.helo))
+    return SpooledMessage(
+        arrival.id,
+        origin,
+        envelope.reverse_path,
+        envelope.body,
+        envelope.smtputf8,
+        _storable(envelope.envelope_id),
+        envelope.dsn_return,
+        storable(arrival.header_from),
+        storable(arrival.message_id),
+        arrival.size,
+        arrival.eight_bit,
+        arrival.priority,
+        arrival.accepted_at,
+        arrival.notice,
+    )
+
+
+def spooled_recipients(arrival: Arrival, due_at: int) -> tuple[SpooledRecipient, ...]:
+    """Return what `recipient_of` would read in the rows of an arrival that is claimed as it is put."""
+    upstream, candidates, give_up_at = arrival.candidates[0], arrival.candidates, arrival.give_up_at
+    return tuple(
+        SpooledRecipient(
+            position,
+            recipient if recipient.original is None else replace(recipient, original=storable(recipient.original)),
+            RecipientState.IN_FLIGHT,
+            upstream,
+            candidates,
+            1,
+            0,
+            due_at,
+            give_up_at,
+        )
+        for position, recipient in enumerate(arrival.envelope.recipients)
+    )
 
 
 def message_of(row: Sequence[Any]) -> SpooledMessage:

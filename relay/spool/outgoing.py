@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from relay.spool import quotas
 from relay.spool.bells import Bells
 from relay.spool.claims import Claiming, Wanted, give_back, renew
-from relay.spool.contract import Arrival
+from relay.spool.contract import Arrival, Taker
 from relay.spool.drafts import StoredDraft
 from relay.spool.gates import Gates
+from relay.spool.handover import Handover
 from relay.spool.intake import StoreIntake
 from relay.spool.jobs import each, write
 from relay.spool.moves import move
@@ -26,12 +27,20 @@ class StoreOutgoing:
     """Hands out what is due and records what came of it; what `relay.spool.contract.Outgoing` promises."""
 
     def __init__(
-        self, writer: Writer, reader: Reader, intake: StoreIntake, claiming: Claiming, gates: Gates, bells: Bells
+        self,
+        writer: Writer,
+        reader: Reader,
+        intake: StoreIntake,
+        claiming: Claiming,
+        handover: Handover,
+        gates: Gates,
+        bells: Bells,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._intake = intake
         self._claiming = claiming
+        self._handover = handover
         self._gates = gates
         self._bells = bells
 
@@ -56,6 +65,10 @@ class StoreOutgoing:
             undone = self._writer.submit(each, lambda transaction: give_back(transaction, claims), lasting=False)
             undone.add_done_callback(_retrieve)
 
+    def hand_to(self, upstream: str, taker: Taker) -> None:
+        """From now on what is put goes to `taker` at once, claimed, where it has room and nothing older is due."""
+        self._handover.hand_to(upstream, taker)
+
     async def renew(self, claims: Sequence[Claim]) -> set[str]:
         """Extend the leases; return the tokens of those still held. Raises SpoolError."""
         tokens = [claim.lease.token for claim in claims]
@@ -76,6 +89,9 @@ class StoreOutgoing:
             for notice in notices:
                 if isinstance(notice.content, StoredDraft):
                     notice.content.named()
+        else:
+            # Somebody took the lease away, and made due what it was for, in another process perhaps.
+            self._bells.of(claim.upstream).ring()
         return settled
 
     async def record_use(self, upstream: str, use: Use) -> None:
@@ -96,7 +112,7 @@ class StoreOutgoing:
 
     def gate(self, upstream: str) -> Gate | None:
         """Return the upstream's gate when it is held."""
-        return self._gates.held.get(upstream)
+        return self._gates.of(upstream)
 
     async def hold(self, gate: Gate) -> None:
         """Hold the upstream, or change its gate."""

@@ -19,6 +19,7 @@ from relay.spool.contract import SpoolError
 from relay.spool.counts import Counts
 from relay.spool.database import Database, trouble
 from relay.spool.gates import Gates
+from relay.spool.handover import Handover
 from relay.spool.identifiers import Identifiers, mark_name
 from relay.spool.inspection import StoreInspection
 from relay.spool.intake import StoreIntake
@@ -65,8 +66,13 @@ class Spool:
         self._recent = RecentContent()
         read_chunk = chunk_reader(self._contents)
         claiming = Claiming(self._node, self._recent, read_chunk, self._bells)
-        self.intake = StoreIntake(self._writer, identifiers, self._counts, room, self._removal.add, clock)
-        self.outgoing = StoreOutgoing(self._writer, self._reader, self.intake, claiming, self._gates, self._bells)
+        handover = Handover(self._bells)
+        self.intake = StoreIntake(
+            self._writer, identifiers, self._counts, room, handover, read_chunk, self._removal.add, clock
+        )
+        self.outgoing = StoreOutgoing(
+            self._writer, self._reader, self.intake, claiming, handover, self._gates, self._bells
+        )
         self.inspection = StoreInspection(self._writer, self._reader, self._gates, read_chunk)
 
     @classmethod

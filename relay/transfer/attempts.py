@@ -42,6 +42,7 @@ class Attempts:
         self.backlog: deque[Claim] = deque()
         self.sending: set[Attempt] = set()
         self.tasks: dict[asyncio.Task[None], Attempt] = {}
+        self.returning: set[asyncio.Task[None]] = set()
         self.reacting = 0
         self._connections = -1
         self.stopped = False
@@ -76,6 +77,12 @@ class Attempts:
         claims = list(self.backlog)
         self.backlog.clear()
         await self._settling.give_back(claims)
+
+    def put_back(self, claims: Sequence[Claim]) -> None:
+        """Make due again what came too late to be begun."""
+        task = asyncio.create_task(self._settling.give_back(claims))
+        self.returning.add(task)
+        task.add_done_callback(self.returning.discard)
 
     def uncounted(self) -> list[Claim]:
         """Return the claims that still have to be counted against the upstream's limits."""

@@ -140,11 +140,12 @@ class Dispatcher:
             self._alerts.known(gate)
             self._around.journal.upstream_held(gate)
         self._lanes[upstream.name] = lane
+        self._around.outgoing.hand_to(upstream.name, lane)
         self._tasks[lane] = asyncio.create_task(lane.run(), name=f"lane {upstream.name}")
 
     def _running(self, lanes: list[Lane]) -> set[asyncio.Task[None]]:
         tasks = {self._tasks[lane] for lane in lanes if not self._tasks[lane].done()}
-        return tasks.union(*(lane.attempts.tasks for lane in lanes))
+        return tasks.union(*(lane.attempts.tasks for lane in lanes), *(lane.attempts.returning for lane in lanes))
 
     async def _wait_for_attempts(self, lanes: list[Lane], until: float) -> None:
         loop = asyncio.get_running_loop()

@@ -121,6 +121,23 @@ class Lane:
         else:
             await self._while_open(now)
 
+    # ---- what is put comes at once, where nothing older is due ------------------------------------------
+
+    def has_room(self, under_way: int, recipients: int) -> bool:
+        """Return whether one more message would be begun, as the spool asks when it puts one."""
+        if not self._dry or self._stopping or self.standing.closed or self._settling.troubled or self.attempts.reacting:
+            return False
+        messages, most = self._room(self._around.clock())
+        return messages > under_way and recipients <= most
+
+    def take(self, claims: Sequence[Claim]) -> None:
+        """Begin what was just put; give it back where the upstream was held or lost meanwhile."""
+        self._custody.take(claims)
+        if self._stopping or self.standing.closed:
+            self.attempts.put_back(claims)
+        else:
+            self.attempts.add(claims)
+
     # ---- open ----------------------------------------------------------------------------------------
 
     async def _while_open(self, now: int) -> None:

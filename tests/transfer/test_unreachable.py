@@ -73,7 +73,7 @@ async def test_who_asked_hears_of_the_delay_once(tmp_path: Path) -> None:
 
 
 async def test_a_complaint_of_connections_while_others_work_costs_no_attempt(tmp_path: Path) -> None:
-    actor = Actor("isp", taken, TOO_MANY, TOO_MANY)
+    actor = Actor("isp", taken, TOO_MANY)
     actor.go.clear()
     async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP | {"max_connections": 3}}), actor) as stage:
         ids = [await stage.put(f"{at}@far.test") for at in range(3)]
