@@ -10,6 +10,17 @@ from relay.cli.invocation import invocation_of, known_upstream
 from relay.cli.link import link_to
 from relay.cli.output import CommandError, print_json, say
 
+_MOMENTS = {
+    "secret": "the secret, before anything was said",
+    "token": "the token, before the server was called",
+    "connect": "the connection",
+    "greeting": "the greeting",
+    "content": "the content",
+    "final_dot": "the final dot",
+    "done": "the end: the whole message had been sent",
+}
+"""Where a conversation ended, for people; the others are SMTP's own words."""
+
 
 def send_test(
     context: typer.Context,
@@ -35,5 +46,6 @@ def send_test(
         say(f"{upstream} {outcome} a message from {found['sender']} to {found['recipient']}.")
         say(f"It said: {found['reply'] or 'nothing after the final dot'}")
         if not found["ok"]:
-            say(f"That was at {found['phase'].replace('_', ' ')}" + (f" ({found['cause']})" if found["cause"] else ""))
+            cause = f" ({found['cause'].replace('_', ' ')})" if found["cause"] else ""
+            say(f"That was at {_MOMENTS.get(found['phase'], found['phase'].upper())}{cause}.")
     return 0 if found["ok"] else 1

@@ -175,6 +175,8 @@ def test_a_test_message(provider: ScriptedServer, start_relay: StartRelay) -> No
     provider.script.for_recipient("it@clinic.test", "550 5.1.1 No such user")
     found = asked(relay, *words, status=1)
     assert (found["ok"], found["reply"]) == (False, "550 5.1.1 No such user")
+    told = relay.command(*words)
+    assert (told.returncode, "That was at RCPT." in told.stdout) == (1, True), told.stdout
     assert relay.terminate() == 0
     provider.script.well_again()
     assert asked(relay, *words)["ok"] is True
