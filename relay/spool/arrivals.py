@@ -53,11 +53,11 @@ def parcel_of(
 def put(transaction: Transaction, parcels: Sequence[Parcel]) -> list[None]:
     """Write the parcels: wholly, or not at all."""
     cursor, statements = transaction.cursor, transaction.statements
-    cursor.many(statements.put_message, [parcel.message for parcel in parcels])
-    cursor.many(statements.put_recipient, [row for parcel in parcels for row in parcel.recipients])
+    cursor.insert(statements.put_message, [parcel.message for parcel in parcels])
+    cursor.insert(statements.put_recipient, [row for parcel in parcels for row in parcel.recipients])
     chunks = [chunk for parcel in parcels for chunk in parcel.chunks]
     if chunks:
-        cursor.many(statements.put_chunk, chunks)
+        cursor.insert(statements.put_chunk, chunks)
     named = [(parcel.content,) for parcel in parcels if parcel.provisional]
     if named:
         cursor.many(statements.name_content, named)
@@ -73,7 +73,7 @@ def put(transaction: Transaction, parcels: Sequence[Parcel]) -> list[None]:
         transaction.expect(upstream, parcel.due_at)
         transaction.kept += [(key, octets) for key, number, octets in parcel.chunks if number == 0]
     if handed:
-        cursor.many(statements.put_lease, [lease_row(claim) for _, claim in handed])
+        cursor.insert(statements.put_lease, [lease_row(claim) for _, claim in handed])
         transaction.after.append(lambda: _hand_over(handed))
     return [None] * len(parcels)
 

@@ -65,7 +65,7 @@ class Claiming:
             taken = [
                 (claim.lease.token, claim.message.id, row.position) for claim in claims for row in claim.recipients
             ]
-            cursor.many(
+            cursor.insert(
                 statements.put_lease,
                 [lease_row(claim) for claim in claims],
             )

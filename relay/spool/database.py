@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ _LEAST_SQLITE: Final = (3, 35, 0)
 _POSTGRESQL_FULL: Final = "53100"
 _POSTGRESQL_COLLISION: Final = {"40001", "40P01"}
 _NO_OFFSET: Final = " OFFSET ?"
+_ROWS: Final = 32
+"""Rows of the longest INSERT: a power of two, so that few different ones are needed."""
 
 
 _BEGINNINGS: Final = {
@@ -147,6 +151,7 @@ class Cursor:
     def __init__(self, connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
         self._cursor = driver.cursor()
+        self._several = connection.dialect.name == "sqlite"
 
     def run(self, statement: Statement, values: Sequence[Any] = ()) -> int:
         """Run once; return how many rows it touched."""
@@ -170,9 +175,28 @@ class Cursor:
         """Run once for each of the rows."""
         self._cursor.executemany(statement.sql, rows)
 
+    def insert(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert the rows; on SQLite several with each run, between which the event loop takes its turn."""
+        if not self._several:
+            self._cursor.executemany(statement.sql, rows)
+            return
+        done = 0
+        while done < len(rows):
+            count = min(1 << (len(rows) - done).bit_length() - 1, _ROWS)
+            some = rows[done : done + count]
+            self._cursor.execute(_of_rows(statement.sql, count), list(chain.from_iterable(some)))
+            done += count
+
     def say(self, sql: str) -> None:
         """Run a statement without values."""
         self._cursor.execute(sql)
+
+
+@cache
+def _of_rows(sql: str, count: int) -> str:
+    """Return an INSERT of one row as one of so many."""
+    row = sql[sql.rindex("(") :]
+    return sql + f", {row}" * (count - 1)
 
 
 def environmental(error: BaseException) -> bool:

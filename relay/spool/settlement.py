@@ -55,7 +55,7 @@ def settle(transaction: Transaction, asked: Sequence[Settling]) -> list[bool]:
         requeue(transaction, one.claim.lease.token, one.claim.message.id, one.claim.upstream, None)
     end_messages(transaction, endings.values())
     # Behind what gives room back, for a disk that is full.
-    cursor.many(statements.put_event, events)
+    cursor.insert(statements.put_event, events)
     if notices:
         put(transaction, notices)
     return results
