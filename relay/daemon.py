@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -40,6 +41,9 @@ _OUTBOUND_DRAIN = 10.0
 _SPOOL_PATIENCE = 60.0
 """Seconds after which a spool that takes nothing ends the process: whoever started it may have more luck."""
 
+_ALLOCATIONS = 20_000
+"""Objects made and still alive after which new ones are looked through for cycles; Python's 700 are a few messages."""
+
 _RESTART_PAUSE = 5.0
 _WATCH_EVERY = 1.0
 _NEEDS_RESTART = ("hostname", "state_dir", "queue.url", "metrics.address")
@@ -66,7 +70,14 @@ async def _until_signalled(path: Path, environ: Mapping[str, str]) -> int:
     loop.add_signal_handler(signal.SIGTERM, over.set)
     loop.add_signal_handler(signal.SIGINT, over.set)
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
-    return await operate(path, environ, over, hang_up=hang_up)
+    return await operate(path, environ, over, _collect_less, hang_up)
+
+
+def _collect_less() -> None:
+    """Leave what start-up made out of garbage collection, which would go through it for every few messages."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS, 20, 20)
 
 
 async def operate(

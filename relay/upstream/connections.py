@@ -127,6 +127,9 @@ class Connections:
         """Wake up when the first idle connection has to go."""
         if not self._idle or self._closer is not None:
             return
+        if self._timer is not None and self._ends_at(self._idle[-1]) >= self._timer.when():
+            # Those before it are watched for already.
+            return
         at = min(self._ends_at(connection) for connection in self._idle)
         if self._timer is None or at < self._timer.when():
             if self._timer is not None:
