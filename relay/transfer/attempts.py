@@ -53,8 +53,12 @@ class Attempts:
         self._ended = ended
 
     def add(self, claims: Iterable[Claim]) -> None:
-        """Begin what there are connections for; the rest waits its turn."""
-        self.backlog.extend(claims)
+        """Begin what there are connections for; the rest waits its turn, high priority first."""
+        for claim in claims:
+            at = len(self.backlog)
+            while at and self.backlog[at - 1].message.priority > claim.message.priority:
+                at -= 1
+            self.backlog.insert(at, claim)
         self._begin()
 
     def try_out(self, claim: Claim) -> None:

@@ -18,7 +18,7 @@ from relay.envelope import DsnReturn, Envelope, Notify, Origin, Recipient
 from relay.journal import Journal
 from relay.metrics import Metrics
 from relay.spool.contract import Arrival
-from relay.spool.records import QueueEntry, Selection, TraceEntry
+from relay.spool.records import Priority, QueueEntry, Selection, TraceEntry
 from relay.spool.store import Spool
 from relay.transfer.dispatcher import Dispatcher
 from relay.upstream.contract import Upstream
@@ -81,6 +81,7 @@ class Stage:
         candidates: tuple[str, ...] = (),
         envelope_id: str | None = None,
         dsn_return: DsnReturn | None = None,
+        priority: Priority = Priority.NORMAL,
     ) -> str:
         """Put a message that was accepted `age` seconds ago; return its ID."""
         rows = tuple(one if isinstance(one, Recipient) else Recipient(mailbox(one)) for one in recipients)
@@ -100,6 +101,7 @@ class Stage:
             message_id="<1@clinic.test>",
             accepted_at=now,
             give_up_at=now + round(give_up * 1000),
+            priority=priority,
         )
         await self.spool.intake.put(arrival)
         return id_
