@@ -195,8 +195,7 @@ class Protocol(SMTP):
         finally:
             if session is not None:
                 await session.close()
-            if self.transport is not None and not self.transport.is_closing():
-                self._flush()
+            self._flush()
 
     async def _commands(self, session: Session) -> None:
         turn = 0
@@ -246,7 +245,7 @@ class Protocol(SMTP):
             self._flush()
 
     def _flush(self) -> None:
-        if self._unsent and self.transport is not None:
+        if self._unsent and self.transport is not None and not self.transport.is_closing():
             self.transport.write(b"".join(self._unsent) if len(self._unsent) > 1 else self._unsent[0])
         self._unsent.clear()
 
@@ -279,7 +278,8 @@ class Protocol(SMTP):
             self._flush()
         if cast("Any", self)._paused:
             await self._sent()
-        if self._inflow.ended:
+        # uvloop raises where reading is resumed on a transport that is closed and not yet reported as lost.
+        if self._inflow.ended or self.transport is None or self.transport.is_closing():
             raise Disconnected
         self._waiting = True
         try:
