@@ -1,0 +1,14 @@
+"""Line ends are whole afterwards, and nothing else has changed."""
+
+from __future__ import annotations
+
+import itertools
+
+from relay.inbound.line_ends import body_lines
+
+
+def test_every_mixture_of_ends_and_dots_comes_out_with_whole_line_ends() -> None:
+    for length in range(8):
+        for octets in map(bytes, itertools.product(b"\r\n.", repeat=length)):
+            left = body_lines(octets).replace(b"\r\n", b"")
+            assert left == octets.replace(b"\r", b"").replace(b"\n", b""), octets
