@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -91,6 +93,7 @@ class _Output:
     level = logging.INFO
     line = staticmethod(_json)
     disclosing = _Disclosing("masked")
+    lock = threading.Lock()
 
 
 def configure(form: Form = "json", level: str = "info", addresses: Disclosure = "masked") -> None:
@@ -126,8 +129,14 @@ class Log:
             line: dict[str, Any] = {"time": _now(), "level": _LEVELS[level], "event": event, "logger": self._name}
             said = {key: value for key, value in values.items() if value is not None}
             line.update(_Output.disclosing(None, "", said))
-            sys.stderr.write(_Output.line(line) + "\n")
-            sys.stderr.flush()
+            _say(_Output.line(line) + "\n")
+
+
+def _say(text: str) -> None:
+    # A log that can't be written, its disk being full, must not keep mail from being answered.
+    with _Output.lock, contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _now() -> str:

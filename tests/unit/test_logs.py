@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +84,13 @@ def test_a_line_is_one_line_whatever_it_quotes(capsys: pytest.CaptureFixture[str
     logs.configure()
     logs.Log("relay").write(logging.INFO, "refused", {"reply": '550 no\r\n{"event": "accepted"}\n'})
     assert len(written(capsys)) == 1
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.configure()
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        logs.Log("relay").write(logging.INFO, "accepted", {})
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
