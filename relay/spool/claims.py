@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,18 +39,23 @@ class Wanted:
 class Claiming:
     """Takes what is due, and frees what expired. Runs in the writer."""
 
-    def __init__(self, node: str, recent: RecentContent, read: ReadChunk, bells: Bells) -> None:
+    def __init__(
+        self, node: str, recent: RecentContent, read: ReadChunk, bells: Bells, steady: Callable[[], bool]
+    ) -> None:
         self._node = node
         self._recent = recent
         self._read = read
         self._bells = bells
+        self._steady = steady
         self._swept_at = 0
 
     def claim(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[list[Claim]]:
         """Do the claims of one group, in turn."""
         if transaction.now - self._swept_at >= _SWEEP or transaction.now < self._swept_at:
             self._swept_at = transaction.now
-            free_leases(transaction, leases.c.expires_at < transaction.now)
+            # After an outage settlements wait to be written, under leases that they could not renew.
+            if self._steady():
+                free_leases(transaction, leases.c.expires_at < transaction.now)
         return [self._claim(transaction, one) for one in wanted]
 
     def _claim(self, transaction: Transaction, wanted: Wanted) -> list[Claim]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from relay.envelope import Content, Envelope, Origin
@@ -51,7 +51,7 @@ class Arrival:
     origin: Origin
     envelope: Envelope
     candidates: tuple[str, ...]
-    content: bytes | Draft
+    content: bytes | Draft = field(repr=False)
     size: int
     eight_bit: bool
     header_from: str

@@ -33,8 +33,8 @@ from relay.spool.schema import counts, leases, meta, unnamed
 from relay.spool.statements import Statements
 from relay.spool.transaction import CountKey, Transaction
 from relay.spool.upgrade import prepare
-from relay.spool.upkeep import Upkeep, probe
-from relay.spool.writer import Writer
+from relay.spool.upkeep import Upkeep
+from relay.spool.writer import Writer, probe
 
 _RESERVE: Final = 16 * 1024 * 1024
 _KEEP_TRACE: Final = 90 * 86400.0
@@ -65,7 +65,7 @@ class Spool:
         )
         self._recent = RecentContent()
         read_chunk = chunk_reader(self._contents)
-        claiming = Claiming(self._node, self._recent, read_chunk, self._bells)
+        claiming = Claiming(self._node, self._recent, read_chunk, self._bells, lambda: self._writer.steady)
         handover = Handover(self._bells)
         self.intake = StoreIntake(
             self._writer, identifiers, self._counts, room, handover, read_chunk, self._removal.add, clock
@@ -126,7 +126,7 @@ class Spool:
         await self._removal.aclose()
         if self._writer.unsafe:
             with contextlib.suppress(SpoolError):
-                await write(self._writer, probe)
+                await self._writer.submit(probe, None)
         await self._writer.aclose()
         await self._reader.aclose()
         await self._contents.aclose()

@@ -20,7 +20,7 @@ from relay.spool.reader import Reader
 from relay.spool.room import Room
 from relay.spool.schema import WAITING, events, leases, messages, recipients, unnamed
 from relay.spool.transaction import Transaction
-from relay.spool.writer import Writer
+from relay.spool.writer import Writer, probe
 
 _SECOND: Final = 1.0
 _LEASES: Final = 2.0
@@ -85,12 +85,12 @@ class Upkeep:
     async def _round(self) -> None:
         self._writer.revive()
         self._writer.short_log = self._room.tight
-        if self._writer.trouble is not None or self._writer.unsafe:
-            await write(self._writer, probe)
+        if self._writer.trouble is not None:
+            await self._writer.submit(probe, None)
         now = monotonic()
         if not self._database.sqlite:
             await self._refresh()
-        if now - self._swept >= _LEASES:
+        if now - self._swept >= _LEASES and self._writer.steady:
             self._swept = now
             expired = select(leases.c.token).where(leases.c.expires_at < self._clock()).limit(1)
             if await self._reader.read(lambda connection: connection.execute(expired).first()):
@@ -143,11 +143,6 @@ class Upkeep:
             return
         self._truncated = commits
         await self._reader.read(checkpoint)
-
-
-def probe(transaction: Transaction) -> None:
-    """Write something: to see whether it can be done again, and to make safe what came before."""
-    transaction.cursor.run(transaction.statements.mark, ("probe", str(transaction.now)))
 
 
 def checkpoint(connection: Connection) -> None:

@@ -24,6 +24,8 @@ _GROUP_OCTETS: Final = 8 * 1024 * 1024
 _GROUP_UNITS: Final = 512
 _PAUSE: Final = 1.0
 _TRIES: Final = 3
+_STEADY: Final = 60.0
+_SAFE_AFTER: Final = 0.05
 
 
 Kind: TypeAlias = Callable[[Transaction, list[Any]], Sequence[Any]]
@@ -34,7 +36,7 @@ Kind: TypeAlias = Callable[[Transaction, list[Any]], Sequence[Any]]
 class Unit:
     """One caller's work. `order` puts content before messages that name it, and claims behind what they may take.
 
-    `lasting` False: should the machine lose power within a second, it may be forgotten. A claim may: a start frees
+    `lasting` False: should the machine lose power within 50 ms, it may be forgotten. A claim may: a start frees
     the node's leases anyway, and so may a settlement, whose message is then sent twice, as it is when the power goes
     before it. A killed process forgets nothing.
     """
@@ -80,6 +82,8 @@ class Writer:
         self.short_log = False
         self.commits = 0
         self.unsafe = False
+        self._making_safe: asyncio.TimerHandle | None = None
+        self._troubled_at = -_STEADY
         self.committed_at = monotonic()
         self._thread = self._start()
 
@@ -92,6 +96,11 @@ class Writer:
     def alive(self) -> bool:
         """True while the thread runs."""
         return self._thread.is_alive()
+
+    @property
+    def steady(self) -> bool:
+        """True where nothing failed for as long as a lease lasts: who had to wait with a settlement has written it."""
+        return monotonic() - self._troubled_at > _STEADY
 
     def revive(self) -> None:
         """Start the thread again, where it died."""
@@ -114,6 +123,8 @@ class Writer:
         if not self._closing.is_set():
             self._closing.set()
             self._units.put(None)
+        if self._making_safe is not None:
+            self._making_safe.cancel()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
@@ -128,6 +139,7 @@ class Writer:
                     connection.close()
             except Exception as error:  # task root: logged, and started again after a pause
                 self.trouble = trouble(error)
+                self._troubled_at = monotonic()
                 self._log.write(
                     logging.ERROR, "spool_failed", {"error": type(error).__name__, "text": str(self.trouble)[:200]}
                 )
@@ -235,6 +247,7 @@ class Writer:
         known, told = self.trouble is not None, trouble(error)
         if environmental(error):
             self.trouble = told
+            self._troubled_at = monotonic()
         if not (known and environmental(error)):
             self._log.write(logging.ERROR, "spool_failed", {"error": type(error).__name__, "text": str(told)[:200]})
         # An exception of its own for each: they are raised in many places at once.
@@ -273,6 +286,21 @@ class Writer:
                 future.set_result(result)
             else:
                 future.set_exception(error)
+        if self.unsafe and self._making_safe is None and not self._closing.is_set():
+            self._making_safe = self._loop.call_later(_SAFE_AFTER, self._make_safe)
+
+    def _make_safe(self) -> None:
+        """Have a commit wait for the disk where none did since the last that didn't."""
+        self._making_safe = None
+        if self.unsafe and not self._closing.is_set():
+            # Where it fails, the next commit that lasts does its work.
+            self.submit(probe, None).add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def probe(transaction: Transaction, arguments: Sequence[Any]) -> Sequence[Any]:
+    """Write something: to see whether it can be done again, and to make safe what came before."""
+    transaction.cursor.run(transaction.statements.mark, ("probe", str(transaction.now)))
+    return arguments
 
 
 def _by_kind(group: list[Unit]) -> list[tuple[Kind, list[Unit]]]:

@@ -271,3 +271,28 @@ async def test_a_draft_of_which_a_chunk_failed_cannot_be_put_and_leaves_nothing(
     assert store.rows("messages") == 0
     await draft.discard()
     await until(lambda: not store.rows("chunks") and not store.rows("unnamed"))
+
+
+async def test_after_an_outage_a_settlement_comes_before_its_lease_is_taken_away(store: Store) -> None:
+    await store.put()
+    claim = await store.claim_one()
+
+    def no_room(_: Transaction, __: Sequence[object]) -> Sequence[object]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    # As long as an outage that no lease outlives.
+    with pytest.raises(SpoolError):
+        await store.spool._writer.submit(no_room, None)
+    store.clock.now += 600_000
+    assert await store.claim() == []
+    assert await store.spool.outgoing.settle(claim, relayed(claim), [])
+
+
+async def test_a_settlement_is_made_safe_from_a_power_failure_soon(store: Store) -> None:
+    await store.put()
+    claim = await store.claim_one()
+    assert await store.spool.outgoing.settle(claim, relayed(claim), [])
+    commits = store.spool._writer.commits
+    # Nothing else is written meanwhile.
+    await until(lambda: not store.spool._writer.unsafe)
+    assert store.spool._writer.commits > commits
