@@ -283,6 +283,7 @@ async def test_after_an_outage_a_settlement_comes_before_its_lease_is_taken_away
     # As long as an outage that no lease outlives.
     with pytest.raises(SpoolError):
         await store.spool._writer.submit(no_room, None)
+    await until(lambda: store.spool._writer.trouble is None)
     store.clock.now += 600_000
     assert await store.claim() == []
     assert await store.spool.outgoing.settle(claim, relayed(claim), [])
