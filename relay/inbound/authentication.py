@@ -81,8 +81,11 @@ def _plain(initial: bytes | None) -> Exchange:
     if len(parts) != 3:
         return None
     authorization, username, password = parts
-    if not username or (authorization and authorization != username):
+    if not username:
         return None
+    if authorization and authorization != username:
+        # Nobody here may act for another (RFC 4616 §2): an attempt that nothing proves.
+        return Attempt(_text(username))
     return Attempt(_text(username), password)
 
 
