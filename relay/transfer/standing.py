@@ -137,6 +137,8 @@ class Standing:
             around.journal.failed("hold", error)
             self.reach.failed(gate.reply, around.clock(), around.settings.queue, around.chance())
             return False
+        # Somebody may open it before the lane looks again.
+        self._gate_seen = True
         return True
 
     def _lasting(self, outcomes: Sequence[Outcome]) -> Hold | None:
