@@ -130,10 +130,9 @@ class Attempts:
         self._show_connections()
         outcomes = outcomes_of(conversation, claim, self.provider)
         if complains_of_connections(outcomes):
-            around = self._around
-            self.pace.slow_down(others + 1, around.clock(), around.settings.queue.retry_first)
-            if others and unreachable(conversation):
-                # The other connections work: the claim goes by one of them.
+            self._slow_down(others + 1)
+            if unreachable(conversation) and (others or self.upstream.connections):
+                # The other connections work, in use or kept: the claim goes by one of them.
                 await self._settling.give_back([claim])
                 self._begin()
                 return
@@ -148,6 +147,12 @@ class Attempts:
             await self._settling.give_back([claim])
             return
         await self._settling.settle(claim, outcomes, trial_at=trial_at, dsn=conversation.dsn)
+
+    def _slow_down(self, in_use: int) -> None:
+        pause = self._around.settings.queue.retry_first
+        self.pace.slow_down(in_use, self._around.clock(), pause)
+        # What waits for a connection by then must not wait for the end of an attempt, which may take long.
+        asyncio.get_running_loop().call_later(pause + 0.01, self._begin)
 
     def _show_connections(self) -> None:
         open_now = self.upstream.connections

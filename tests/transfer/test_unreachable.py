@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+from relay.config.seal import SealedStore
+from relay.config.secrets import Secrets
 from relay.envelope import Notify
 from relay.reply import Reply
 from relay.upstream.contract import Cause, Phase
+from relay.upstream.construction import upstream_of
+from tests.rig.script import Answer
+from tests.rig.scripted import ScriptedServer
 from tests.transfer.actor import CONNECTION_REFUSED, Actor, ends, said, taken
 from tests.transfer.stage import Stage, notify, parsed, settings_of, until
 
@@ -73,16 +79,42 @@ async def test_who_asked_hears_of_the_delay_once(tmp_path: Path) -> None:
 
 
 async def test_a_complaint_of_connections_while_others_work_costs_no_attempt(tmp_path: Path) -> None:
-    actor = Actor("isp", taken, TOO_MANY)
+    actor = Actor("isp", taken, TOO_MANY, TOO_MANY)
     actor.go.clear()
     async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP | {"max_connections": 3}}), actor) as stage:
         ids = [await stage.put(f"{at}@far.test") for at in range(3)]
-        await until(lambda: actor.conversations >= 2, "the first complaint")
+        await until(lambda: actor.conversations >= 3, "two complaints")
         actor.go.set()
         for id_ in ids:
             entry = await stage.settled(id_, "relayed")
             assert entry.recipients[0].attempts == 1
             assert "deferred" not in await stage.events(id_)
+
+
+async def test_after_a_complaint_connections_come_back_though_one_message_takes_long(tmp_path: Path) -> None:
+    actor = Actor("isp", taken, TOO_MANY, TOO_MANY)
+    actor.go.clear()
+    async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP | {"max_connections": 3}}), actor) as stage:
+        for at in range(3):
+            await stage.put(f"{at}@far.test")
+        await until(lambda: actor.conversations >= 5, "the two others, once the pause is over")
+        assert actor.open == 3, "the first one still waits"
+
+
+async def test_a_complaint_while_a_kept_connection_works_costs_no_attempt(tmp_path: Path) -> None:
+    too_many = Answer("421 4.7.0 Too many connections from your host", close=True, delay=0.2)
+    with ScriptedServer() as server:
+        server.script.then("CONNECT", "220 welcome", too_many)
+        isp = {"type": "smtp", "host": "127.0.0.1", "port": server.port, "security": "none", "max_connections": 2}
+        settings = settings_of(tmp_path, {"isp": isp})
+        upstream = upstream_of("isp", settings, Secrets({}, SealedStore(tmp_path, {})))
+        async with Stage(tmp_path, settings, upstream) as stage:
+            await stage.settled(await stage.put("a@far.test"), "relayed")
+            for id_ in await asyncio.gather(stage.put("b@far.test"), stage.put("c@far.test")):
+                entry = await stage.settled(id_, "relayed")
+                assert entry.recipients[0].attempts == 1
+                assert "deferred" not in await stage.events(id_)
+        assert server.connections == 2
 
 
 async def test_trouble_after_mail_is_the_messages_own(tmp_path: Path) -> None:
