@@ -9,8 +9,8 @@ from relay.config.seal import SealedStore
 from relay.config.secrets import Secrets
 from relay.envelope import Notify
 from relay.reply import Reply
-from relay.upstream.contract import Cause, Phase
 from relay.upstream.construction import upstream_of
+from relay.upstream.contract import Cause, Phase
 from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
 from tests.transfer.actor import CONNECTION_REFUSED, Actor, ends, said, taken
