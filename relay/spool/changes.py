@@ -76,7 +76,8 @@ def _change_recipients(transaction: Transaction, change: Change, ids: Sequence[s
 
 def _meant(ids: Sequence[str], upstream: str | None) -> list[ColumnElement[bool]]:
     meant: list[ColumnElement[bool]] = [recipients.c.message.in_(ids)]
-    return meant if upstream is None else [*meant, recipients.c.upstream == upstream]
+    # No bare column: SQLite would go through all that waits for the upstream, instead of these messages.
+    return meant if upstream is None else [*meant, recipients.c.upstream.concat("") == upstream]
 
 
 def _count(transaction: Transaction, upstream: str, before: str, after: str) -> None:
