@@ -39,7 +39,7 @@ _OUTBOUND_DRAIN = 10.0
 """With all else that has to close, within the 25 s that a service manager is promised."""
 
 _SPOOL_PATIENCE = 60.0
-"""Seconds after which a spool that takes nothing ends the process: whoever started it may have more luck."""
+"""Seconds after which a spool that nothing writes ends the process: whoever started it may have more luck."""
 
 _ALLOCATIONS = 20_000
 """Objects made and still alive after which new ones are looked through for cycles; Python's 700 are a few messages."""
@@ -200,6 +200,7 @@ class Daemon:
             lambda: tuple(self._upstreams),
             lambda name: self._upstreams[name].connections,
             self._life,
+            self._spool,
         )
         health = Health(self._metrics.registry, gauges.refresh, self._life.unready, self.journal)
         server = HealthServer(health, sockets)
@@ -358,18 +359,21 @@ class Daemon:
                 self._dispatcher.nudge(name)
 
     async def _give_up_on_spool(self, over: asyncio.Event) -> None:
-        """End the process when the spool has been broken, not full, for so long."""
+        """End the process when nothing writes the spool any more, and can't be started again.
+
+        A disk that is full or read-only, or a server that is away, is no reason: it ends by itself, and until then we
+        remember the outcomes that could not be recorded. Without them those messages would be sent twice.
+        """
         loop = asyncio.get_running_loop()
-        broken_since: float | None = None
+        ended_at: float | None = None
         while True:
             await asyncio.sleep(_WATCH_EVERY)
-            refusal = self._spool.intake.refusal()
-            if refusal is None or refusal.full:
-                broken_since = None
+            if self._spool.writes:
+                ended_at = None
                 continue
-            broken_since = broken_since if broken_since is not None else loop.time()
-            if loop.time() - broken_since >= _SPOOL_PATIENCE:
-                self.journal.failed("spool", refusal)
+            ended_at = ended_at if ended_at is not None else loop.time()
+            if loop.time() - ended_at >= _SPOOL_PATIENCE:
+                self.journal.failed("spool", SpoolError("nothing writes the spool any more"))
                 self.status = 1
                 over.set()
                 return

@@ -17,7 +17,7 @@ from uvicorn import Config, Server
 
 from relay.journal import Journal
 from relay.metrics import Metrics
-from relay.spool.records import QueueCounts, RecipientState
+from relay.spool.records import QueueCounts, RecipientState, Space
 
 _WAITING = (RecipientState.QUEUED, RecipientState.IN_FLIGHT, RecipientState.HELD)
 
@@ -119,6 +119,18 @@ class Counts(Protocol):
         ...
 
 
+class SpoolState(Protocol):
+    """Who knows whether mail can be taken; the spool does."""
+
+    def health(self) -> str | None:
+        """Return why the spool can't take mail now; None when it can."""
+        ...
+
+    def space(self) -> Space | None:
+        """Return what is free on the spool's disk; None where that isn't known."""
+        ...
+
+
 class Gauges:
     """The gauges that no event moves: brought up to date at each scrape, from counts that the spool keeps."""
 
@@ -129,17 +141,21 @@ class Gauges:
         upstreams: Callable[[], Iterable[str]],
         connections: Callable[[str], int],
         expiries: Expiries,
+        spool: SpoolState,
     ) -> None:
         self._metrics = metrics
         self._inspection = inspection
         self._upstreams = upstreams
         self._connections = connections
         self._expiries = expiries
+        self._spool = spool
         self._seen: set[str] = set()
 
     async def refresh(self) -> None:
         """Set them. Raises what the spool raises."""
         now = time.time_ns() // 1_000_000
+        # First: a spool in trouble may not be able to say the rest.
+        self._set_spool()
         for name in self._upstreams():
             self._metrics.upstream_connections.labels(name).set(self._connections(name))
         for name, expires_at in self._expiries.tokens().items():
@@ -148,6 +164,12 @@ class Gauges:
         for expiry in await self._expiries.expiring():
             self._metrics.secret_expires.labels(expiry.what).set((expiry.expires_at - now) / 1000)
         self._set_queue(await self._inspection.counts(), now)
+
+    def _set_spool(self) -> None:
+        space = self._spool.space()
+        self._metrics.spool_writable.set(self._spool.health() is None)
+        self._metrics.spool_free.set(space.free if space is not None else math.nan)
+        self._metrics.spool_reserve.set(space.reserve if space is not None else math.nan)
 
     def _set_queue(self, counts: QueueCounts, now: int) -> None:
         # Mail of an upstream that was removed stays, and so does its series until the mail is gone.

@@ -47,6 +47,13 @@ class Metrics:
         self.queue_oldest = Gauge(
             "relay_queue_oldest_seconds", "Age of the oldest message waiting", ["upstream"], registry=r
         )
+        self.spool_writable = Gauge("relay_spool_writable", "1 while the spool takes mail", registry=r)
+        self.spool_free = Gauge(
+            "relay_spool_free_bytes", "Free space on the spool's disk; NaN on PostgreSQL", registry=r
+        )
+        self.spool_reserve = Gauge(
+            "relay_spool_reserve_bytes", "Of that, what is kept for settlements; NaN on PostgreSQL", registry=r
+        )
         self.upstream_up = Gauge(
             "relay_upstream_up", "1 while the last conversation got past AUTH", ["upstream"], registry=r
         )

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql.expression import ClauseElement
 
 from relay.spool.contract import SpoolError
+from relay.spool.remedy import remedy_for
 
 _BUSY_MILLISECONDS: Final = 10_000
 _WAL_PAGES: Final = 4_000
@@ -222,7 +223,8 @@ def trouble(error: BaseException) -> SpoolError:
     )
     # PostgreSQL's further lines may quote a row.
     text = next(iter(str(cause).splitlines()), "")
-    return SpoolError(f"{type(cause).__name__}: {text}", full=full)
+    remedy = remedy_for(cause)
+    return SpoolError(f"{type(cause).__name__}: {text}{f'; {remedy}' if remedy else ''}", full=full)
 
 
 def worth_repeating(error: BaseException) -> bool:

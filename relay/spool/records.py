@@ -211,3 +211,11 @@ class QueueCounts:
             for (upstream, at), count in self.recipients.items()
             if at is state and (upstreams is None or upstream in upstreams)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Octets free on the spool's disk, and how many of them are kept in reserve."""
+
+    free: int
+    reserve: int

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 from relay.spool.contract import SpoolError
+from relay.spool.records import Space
 
 _EVERY: Final = 1.0
 _AGAIN: Final = 0.02
@@ -46,6 +47,16 @@ class Room:
             self._refusal = self._too_little(self._folder, self._left + self._reserve)
         return self._refusal
 
+    def space(self) -> Space | None:
+        """Return what there is, looked at now; None where it is somebody else's disk, or can't be seen."""
+        if self._folder is None:
+            return None
+        try:
+            system = os.statvfs(self._folder)
+        except OSError:
+            return None
+        return Space(system.f_bavail * system.f_frsize, self._reserve)
+
     @property
     def tight(self) -> bool:
         """True where the log must not grow as it likes: written back, it would take the reserve."""
@@ -78,5 +89,8 @@ class Room:
             return 0
 
     def _too_little(self, folder: Path, free: int) -> SpoolError:
-        text = f"{folder}: {max(0, free)} octets are free, less what the log takes; {self._reserve} are kept in reserve"
+        text = (
+            f"{folder}: {max(0, free)} octets are free, less what the log takes; {self._reserve} are kept in reserve; "
+            "free some space: df -h shows how much there is"
+        )
         return SpoolError(text, full=True)

@@ -27,6 +27,7 @@ from relay.spool.jobs import write
 from relay.spool.node import node_name
 from relay.spool.outgoing import StoreOutgoing
 from relay.spool.reader import Reader
+from relay.spool.records import Space
 from relay.spool.removal import Removal
 from relay.spool.room import Room
 from relay.spool.schema import counts, leases, meta, unnamed
@@ -60,6 +61,7 @@ class Spool:
         self._contents = Reader(database, "spool-contents")
         self._writer = Writer(database, Statements(database), identifiers, clock, self._committed)
         self._removal = Removal(self._writer)
+        self._room = room
         self._upkeep = Upkeep(
             database, self._writer, self._reader, room, clock, keep_trace, self._refresh, self._removal.add
         )
@@ -138,6 +140,15 @@ class Spool:
             return "the spool's writer has ended"
         refusal = self.intake.refusal()
         return None if refusal is None else str(refusal)
+
+    @property
+    def writes(self) -> bool:
+        """True while there is something that writes, whether the database lets it or not."""
+        return self._writer.alive
+
+    def space(self) -> Space | None:
+        """Return what is free on the spool's disk; None where that isn't known."""
+        return self._room.space()
 
     async def purge(self) -> int:
         """Forget at once the traces older than they are kept; return how many messages went. Raises SpoolError."""

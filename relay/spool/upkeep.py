@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, select
 from relay.logs import Log
 from relay.spool import quotas
 from relay.spool.claims import free_leases
+from relay.spool.contract import SpoolError
 from relay.spool.database import Database
 from relay.spool.identifiers import first_id_at
 from relay.spool.jobs import write
@@ -61,6 +62,7 @@ class Upkeep:
         self._swept = self._tidied = monotonic()
         self._tidied += _FIRST_TIDY - _TIDY
         self._truncated = 0
+        self._refusing = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -80,10 +82,13 @@ class Upkeep:
             try:
                 await self._round()
             except Exception as error:  # task root: logged, and tried again a second later
+                if isinstance(error, SpoolError) and self._writer.trouble is not None:
+                    continue  # the writer has told of it
                 self._log.write(logging.WARNING, "upkeep_failed", {"error": type(error).__name__, "text": str(error)})
 
     async def _round(self) -> None:
         self._writer.revive()
+        self._tell_of_room()
         self._writer.short_log = self._room.tight
         if self._writer.trouble is not None:
             await self._writer.submit(probe, None)
@@ -100,6 +105,17 @@ class Upkeep:
             await self.purge()
         await self._shrink()
         await self._truncate()
+
+    def _tell_of_room(self) -> None:
+        """Log when there begins to be too little, and when there is enough again."""
+        refusal = self._room.refusal()
+        if (refusal is not None) == self._refusing:
+            return
+        self._refusing = refusal is not None
+        if refusal is not None:
+            self._log.write(logging.ERROR, "spool_full", {"text": str(refusal)})
+        else:
+            self._log.write(logging.INFO, "spool_recovered", {})
 
     async def _shrink(self) -> None:
         """Where room is scarce, give back at once what the file and the log do not need."""

@@ -26,6 +26,7 @@ _PAUSE: Final = 1.0
 _TRIES: Final = 3
 _STEADY: Final = 60.0
 _SAFE_AFTER: Final = 0.05
+_REMIND: Final = 60.0
 
 
 Kind: TypeAlias = Callable[[Transaction, list[Any]], Sequence[Any]]
@@ -84,6 +85,8 @@ class Writer:
         self.unsafe = False
         self._making_safe: asyncio.TimerHandle | None = None
         self._troubled_at = -_STEADY
+        self._told = ""
+        self._told_at = -_REMIND
         self.committed_at = monotonic()
         self._thread = self._start()
 
@@ -140,9 +143,7 @@ class Writer:
             except Exception as error:  # task root: logged, and started again after a pause
                 self.trouble = trouble(error)
                 self._troubled_at = monotonic()
-                self._log.write(
-                    logging.ERROR, "spool_failed", {"error": type(error).__name__, "text": str(self.trouble)[:200]}
-                )
+                self._tell(error, self.trouble)
                 self._refuse(self._group, self.trouble)
                 self._refuse_waiting(self.trouble)
                 if self._closing.wait(_PAUSE):
@@ -179,7 +180,8 @@ class Writer:
         for _ in range(_TRIES):
             outcome = self._attempt(connection, cursor, group)
             if not isinstance(outcome, Exception):
-                self.trouble = None
+                if self.trouble is not None:
+                    self._well_again()
                 self._post(*outcome)
                 return None
             error = outcome
@@ -244,17 +246,29 @@ class Writer:
         """Tell callers that nothing of their work was kept."""
         if not units:
             return
-        known, told = self.trouble is not None, trouble(error)
+        told = trouble(error)
         if environmental(error):
             self.trouble = told
             self._troubled_at = monotonic()
-        if not (known and environmental(error)):
-            self._log.write(logging.ERROR, "spool_failed", {"error": type(error).__name__, "text": str(told)[:200]})
+        self._tell(error, told)
         # An exception of its own for each: they are raised in many places at once.
         outcomes: list[Outcome] = [(unit.future, None, trouble(error)) for unit in units]
         if units is self._group:
             units.clear()
         self._post(outcomes, None)
+
+    def _tell(self, error: Exception, told: SpoolError) -> None:
+        """Log trouble, and the same again only after a while."""
+        text, now = str(told)[:300], monotonic()
+        if text == self._told and now - self._told_at < _REMIND:
+            return
+        self._told, self._told_at = text, now
+        self._log.write(logging.ERROR, "spool_failed", {"error": type(error).__name__, "text": text})
+
+    def _well_again(self) -> None:
+        self.trouble = None
+        self._told = ""
+        self._log.write(logging.INFO, "spool_recovered", {})
 
     def _refuse_waiting(self, error: Exception) -> None:
         units, self._held_over = [self._held_over] if self._held_over else [], None

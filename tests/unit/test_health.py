@@ -13,7 +13,8 @@ from relay.control.expiry import Expiry
 from relay.health import Gauges, Health
 from relay.journal import Journal
 from relay.metrics import Metrics
-from relay.spool.records import QueueCounts, RecipientState
+from relay.spool.contract import SpoolError
+from relay.spool.records import QueueCounts, RecipientState, Space
 
 
 class Asked:
@@ -128,13 +129,30 @@ class Counted:
         return self.found
 
 
+class Disk:
+    """The spool's room, as a test says it."""
+
+    def __init__(self, reason: str | None, space: Space | None) -> None:
+        self.reason = reason
+        self.found = space
+
+    def health(self) -> str | None:
+        return self.reason
+
+    def space(self) -> Space | None:
+        return self.found
+
+
+ROOMY = Disk(None, Space(7000, 5000))
+
+
 async def test_gauges_show_what_waits_and_what_expires() -> None:
     metrics = Metrics("1")
     now = time.time_ns() // 1_000_000
     waiting = {("isp", RecipientState.QUEUED): 2, ("gone", RecipientState.HELD): 1}
     counted = Counted(QueueCounts(waiting, {"isp": now - 5000, "gone": now - 9000}))
     known = Known({"isp": now + 60_000, "new": None}, [Expiry("tls", "certificate", now + 86_400_000)])
-    gauges = Gauges(metrics, counted, lambda: ["isp", "new"], lambda name: {"isp": 3}.get(name, 0), known)
+    gauges = Gauges(metrics, counted, lambda: ["isp", "new"], lambda name: {"isp": 3}.get(name, 0), known, ROOMY)
     await gauges.refresh()
 
     def value(name: str, **labels: str) -> float | None:
@@ -153,3 +171,26 @@ async def test_gauges_show_what_waits_and_what_expires() -> None:
     await gauges.refresh()
     assert value("relay_queue_recipients", upstream="isp", state="queued") == 0
     assert value("relay_queue_oldest_seconds", upstream="gone") == 0
+
+
+@pytest.mark.parametrize(
+    ("disk", "writable", "free", "reserve"),
+    [
+        (ROOMY, 1, 7000, 5000),
+        (Disk("full", Space(10, 5000)), 0, 10, 5000),
+        (Disk(None, None), 1, math.nan, math.nan),
+    ],
+)
+async def test_gauges_show_the_spool_though_it_can_count_nothing(
+    disk: Disk, writable: float, free: float, reserve: float
+) -> None:
+    class Broken:
+        async def counts(self) -> QueueCounts:
+            raise SpoolError("gone")
+
+    metrics = Metrics("1")
+    with pytest.raises(SpoolError):
+        await Gauges(metrics, Broken(), list, lambda _: 0, Known({}, []), disk).refresh()
+    names = ("writable", "free_bytes", "reserve_bytes")
+    found = [metrics.registry.get_sample_value(f"relay_spool_{name}") for name in names]
+    assert found == pytest.approx([writable, free, reserve], nan_ok=True)
