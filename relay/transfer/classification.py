@@ -91,6 +91,7 @@ class Row:
     stages: frozenset[str]
     codes: frozenset[int]
     statuses: tuple[_StatusRange, ...]
+    or_text: re.Pattern[str] | None
     text: re.Pattern[str] | None
     named: str | None
     result: Literal["permanent", "transient", "hold"]
@@ -102,14 +103,21 @@ class Row:
     def fits(self, occasion: Occasion) -> bool:
         """True where every condition holds."""
         reply = occasion.reply
+        text = reply.text.replace("\n", " ")
         return (
             (not self.providers or occasion.provider in self.providers)
             and (not self.stages or occasion.stage in self.stages)
             and (not self.codes or reply.code in self.codes)
-            and (not self.statuses or any(status.holds(reply.status) for status in self.statuses))
+            and (not self.statuses or self._status_fits(reply, text))
             and (self.named is None or self.named == occasion.named)
-            and (self.text is None or self.text.search(reply.text.replace("\n", " ")) is not None)
+            and (self.text is None or self.text.search(text) is not None)
         )
+
+    def _status_fits(self, reply: Reply, text: str) -> bool:
+        if reply.status is not None or self.or_text is None:
+            return any(status.holds(reply.status) for status in self.statuses)
+        of_this_class = any(status.severity == reply.code // 100 for status in self.statuses)
+        return of_this_class and self.or_text.search(text) is not None
 
     def outcome(self, reply: Reply) -> Outcome:
         """Return what the row makes of a reply."""
@@ -161,7 +169,8 @@ def _row(key: str, entry: Mapping[str, Any]) -> Row:
         stages=frozenset(Stage(stage) for stage in _several(entry.get("stage", ()))),
         codes=frozenset(code for given in _several(entry.get("code", ())) for code in _codes(given)),
         statuses=tuple(_status_range(given) for given in _several(entry.get("status", ()))),
-        text=re.compile(entry["text"], re.IGNORECASE) if "text" in entry else None,
+        or_text=_pattern(entry.get("or_text")),
+        text=_pattern(entry.get("text")),
         named=entry.get("names"),
         result=entry["class"],
         reason=HoldReason(entry["reason"]) if "reason" in entry else None,
@@ -172,8 +181,12 @@ def _row(key: str, entry: Mapping[str, Any]) -> Row:
 
 
 _KEYS = frozenset(
-    {"provider", "stage", "code", "status", "text", "names", "class", "reason", "scope", "slower", "hold_after"}
+    "provider stage code status or_text text names class reason scope slower hold_after".split()  # noqa: SIM905
 )
+
+
+def _pattern(given: str | None) -> re.Pattern[str] | None:
+    return None if given is None else re.compile(given, re.IGNORECASE)
 
 
 def _several(value: Any) -> Iterable[Any]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 import pytest
 
 from relay.config.provider_settings import GmailSettings, SmtpSettings
@@ -19,6 +22,8 @@ from relay.transfer.classification import (
 from relay.transfer.outcome import Deferred, Failed, Hold, Outcome, Scope
 from relay.upstream.contract import Cause, Phase
 from tests.unit.transfer.replies import REPLIES
+
+_SAID = re.compile(r"\d{3} (?:(\d\.\d+\.\d+) )?(.*)")
 
 
 def _reply(text: str) -> Reply:
@@ -41,6 +46,28 @@ def test_each_reply_has_its_class(provider: Provider, stage: str, text: str, mea
     outcome = outcome_for(Occasion(provider, Stage(stage), said))
     assert _meaning(outcome) == meaning
     assert getattr(outcome, "reply", None) is said
+
+
+def _as_others_write_it(text: str) -> Iterator[str]:
+    """The same reply in several lines, in other letters, with what servers put behind it, without its status."""
+    said = _SAID.fullmatch(text)
+    assert said is not None
+    status, words = said[1], said[2]
+    pieces, prefix = words.split(), f"{status} " if status else ""
+    yield "\n".join(prefix + piece for piece in pieces)
+    yield prefix + "\n".join(pieces)
+    yield f"{prefix}{words} [SYBPR01CA0061.ausprd01.prod.outlook.com 2026-11-22T01:02:03.004Z 08DCF4A0B1C2D3E4]"
+    yield f"{prefix}{words} d9443c01a7336-1a2b3c4d5e6sm123456plb.7 - gsmtp"
+    yield prefix + words.upper()
+    yield prefix + words.lower()
+    yield words
+
+
+@pytest.mark.parametrize(("provider", "stage", "text", "meaning"), REPLIES)
+def test_a_reply_means_the_same_however_it_is_written(provider: Provider, stage: str, text: str, meaning: str) -> None:
+    for words in _as_others_write_it(text):
+        said = parse_reply(int(text[:3]), words, "mx.provider.test")
+        assert _meaning(outcome_for(Occasion(provider, Stage(stage), said))) == meaning, words
 
 
 def test_each_row_has_a_reply_that_reaches_it() -> None:
