@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from relay.envelope import Content, Envelope, Origin
+from relay.reply import Reply
 from relay.spool.records import (
     Claim,
     Gate,
@@ -35,6 +36,10 @@ class Draft(Protocol):
         """Append; waits while four chunks of this draft are not yet written. Raises SpoolError."""
         ...
 
+    async def content(self, *, eight_bit: bool) -> Content:
+        """Return what was written, to be read before anything names it: nothing can be appended then. SpoolError."""
+        ...
+
     async def discard(self) -> None:
         """Give the room back. Does nothing once the draft was put; never raises."""
         ...
@@ -44,7 +49,8 @@ class Draft(Protocol):
 class Arrival:
     """A message to be put. All recipients start with the same `candidates` (never empty) and `give_up_at`.
 
-    `content` is the whole message or a draft that holds it; `size` and `eight_bit` speak of it.
+    `content` is the whole message or a draft that holds it; `size` and `eight_bit` speak of it. `mark` is the same when
+    a client that waits for the upstream's answer sends the same header section again; empty for all others.
     """
 
     id: str
@@ -60,6 +66,19 @@ class Arrival:
     give_up_at: int
     priority: Priority = Priority.NORMAL
     notice: bool = False
+    mark: bytes = field(default=b"", repr=False)
+
+
+class Carrier(Protocol):
+    """Who takes a message upstream while its client waits, as inbound sees it."""
+
+    async def carry(self, arrival: Arrival, listening: Callable[[], bool]) -> Reply:
+        """Return the reply to the final dot; a caller that is cancelled ends nothing. Never raises.
+
+        250 only where the message was relayed, to some recipients at least. `listening` tells whether the client is
+        still there. A draft is discarded, or kept where something of the message still waits.
+        """
+        ...
 
 
 class Taker(Protocol):
@@ -129,6 +148,18 @@ class Outgoing(Protocol):
 
         False when the lease was lost: then nothing has changed. Raises SpoolError.
         """
+        ...
+
+    async def record(self, arrival: Arrival, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> None:
+        """Put a message of which is known what became of each recipient, at its first candidate, in one transaction.
+
+        Content is kept while one of them waits. Where that is so, or there are notices, it returns when all is on
+        stable storage. Raises SpoolError, and then nothing of it is kept.
+        """
+        ...
+
+    async def amend(self, id: str, upstream: str, settlements: Sequence[Settlement]) -> None:  # noqa: A002
+        """Replace final outcomes of a message by others, which came to be known later. Raises SpoolError."""
         ...
 
     async def record_use(self, upstream: str, use: Use) -> None:

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from relay.envelope import CHUNK
+from relay.envelope import CHUNK, Content
+from relay.spool.contents import ReadChunk, StoredContent
 from relay.spool.contract import SpoolError
 from relay.spool.room import Room
 from relay.spool.transaction import Transaction
@@ -43,6 +44,7 @@ class StoredDraft:
         room: Room,
         turns: asyncio.Semaphore,
         remove: Callable[[str], None],
+        read: ReadChunk,
     ) -> None:
         self.key = key
         self._node = node
@@ -50,6 +52,7 @@ class StoredDraft:
         self._room = room
         self._turns = turns
         self._remove = remove
+        self._read = read
         self._buffer = bytearray()
         self._number = 0
         self._size = 0
@@ -103,6 +106,14 @@ class StoredDraft:
             await self._oldest_written()
         rest = bytes(self._buffer)
         return [(self.key, self._number, rest)] if rest or not self._number else []
+
+    async def content(self, *, eight_bit: bool) -> Content:
+        """Return what was written, once all of it is in the database. Raises SpoolError."""
+        for chunk in await self.finish():
+            self._buffer.clear()
+            self._number += 1
+            await self._writer.submit(write_chunks, (self._node, chunk), _ORDER, len(chunk[2]))
+        return StoredContent(self.key, self._size, eight_bit, None, self._read)
 
     @property
     def waiting(self) -> int:

@@ -11,8 +11,10 @@ from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 from relay.spool.identifiers import first_id_at
 from relay.spool.listing import recipients_of, slices
 from relay.spool.notation import MESSAGE_COLUMNS, message_of, reply_of
+from relay.spool.pauses import Pauses
 from relay.spool.records import Selection, SpooledRecipient, TraceEntry, TraceEvent
 from relay.spool.schema import events, messages, recipients
+from relay.spool.trace import DIRECT
 
 _DAY: Final = 86_400_000
 
@@ -25,15 +27,21 @@ def trace(
     rows = connection.execute(query.order_by(messages.c.id.desc()).limit(limit)).all()
     ids = [row.id for row in rows]
     people = recipients_of(connection, ids, waiting_only=False)
-    happened = _events_of(connection, ids, people)
+    happened, held = _events_of(connection, ids, people), Pauses(connection)
     return [
         TraceEntry(
             message_of(row),
-            people.get(row.id, ()),
-            (TraceEvent(row.accepted_at, "accepted", None, None, None), *happened.get(row.id, ())),
+            held.moved_on(people.get(row.id, ()), row.accepted_at),
+            _events(row.accepted_at, happened.get(row.id, [])),
         )
         for row in rows
     ]
+
+
+def _events(accepted_at: int, happened: list[TraceEvent]) -> tuple[TraceEvent, ...]:
+    direct = bool(happened) and happened[0].event == DIRECT
+    word = DIRECT if direct else "accepted"
+    return (TraceEvent(accepted_at, word, None, None, None), *(happened[1:] if direct else happened))
 
 
 def _conditions(selection: Selection, recipient: str | None, since_at: int | None) -> list[ColumnElement[bool]]:
@@ -62,6 +70,8 @@ def _events_of(
     e = events.c
     queries = (select(events).where(e.message.in_(some)).order_by(e.message, e.number) for some in slices(ids))
     for row in chain.from_iterable(map(connection.execute, queries)):
+        if row.event == DIRECT:
+            found[row.message] = [TraceEvent(row.at, DIRECT, None, None, None)]
         paths = {known.position: str(known.recipient.forward_path) for known in people.get(row.message, ())}
         found.setdefault(row.message, []).extend(
             TraceEvent(row.at, row.event, paths.get(int(position)), row.upstream, reply_of(row.reply))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from relay.spool.arrivals import Handing, Parcel, parcel_of, put
 from relay.spool.contents import INLINE, ReadChunk, StoredContent
@@ -12,6 +12,8 @@ from relay.spool.counts import Counts
 from relay.spool.drafts import WAITING_OF_ALL, Chunk, StoredDraft
 from relay.spool.handover import Handover
 from relay.spool.identifiers import Identifiers
+from relay.spool.recording import Label, Recording, recording_of
+from relay.spool.records import Settlement
 from relay.spool.room import Room
 from relay.spool.writer import Writer
 
@@ -57,7 +59,9 @@ class StoreIntake:
     def draft(self) -> Draft:
         """Begin a draft."""
         key = self._identifiers.next_id()
-        return StoredDraft(key, self._identifiers.node, self._writer, self._room, self._chunks, self._remove)
+        return StoredDraft(
+            key, self._identifiers.node, self._writer, self._room, self._chunks, self._remove, self._read
+        )
 
     async def put(self, arrival: Arrival) -> None:
         """Return when the message is on stable storage. Raises SpoolError, and then nothing of it is kept."""
@@ -81,6 +85,15 @@ class StoreIntake:
     async def parcel(self, arrival: Arrival) -> Parcel:
         """Return the rows of an arrival to be queued, once all but the rest of its draft is written."""
         return parcel_of(arrival, *await _content_of(arrival), self._clock())
+
+    async def recording(
+        self, arrival: Arrival, settlements: Sequence[Settlement], notices: Sequence[Arrival], *, kept: bool
+    ) -> Recording:
+        """Return the rows of an arrival that is put with its outcomes, and with its content only where it is `kept`."""
+        content, chunks = await _content_of(arrival) if kept else (arrival.id, [])
+        parcels = [await self.parcel(notice) for notice in notices]
+        label = Label(self._identifiers.next_id(), self._identifiers.node, self._clock(), self._read)
+        return recording_of(arrival, content, chunks, settlements, parcels, label)
 
     def _handing(self, arrival: Arrival, key: str, chunks: list[Chunk]) -> Handing | None:
         """Return to whom the message goes at once, where its upstream's lane has room."""

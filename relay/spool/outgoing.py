@@ -16,6 +16,7 @@ from relay.spool.intake import StoreIntake
 from relay.spool.jobs import each, write
 from relay.spool.moves import move
 from relay.spool.reader import Reader
+from relay.spool.recording import amend, record
 from relay.spool.records import Claim, Gate, Settlement, Use
 from relay.spool.settlement import Settling, settle
 from relay.spool.writer import Writer
@@ -93,6 +94,19 @@ class StoreOutgoing:
             # Somebody took the lease away, and made due what it was for, in another process perhaps.
             self._bells.of(claim.upstream).ring()
         return settled
+
+    async def record(self, arrival: Arrival, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> None:
+        """Put a message together with what became of it, in one transaction. Raises SpoolError."""
+        kept = any(settlement.state.waiting for settlement in settlements)
+        recording = await self._intake.recording(arrival, settlements, notices, kept=kept)
+        octets = sum(len(chunk[2]) for chunk in recording.parcel.chunks)
+        await self._writer.submit(record, recording, octets=octets, lasting=kept or bool(notices))
+        if kept and isinstance(arrival.content, StoredDraft):
+            arrival.content.named()
+
+    async def amend(self, id: str, upstream: str, settlements: Sequence[Settlement]) -> None:  # noqa: A002
+        """Replace final outcomes by others, which came to be known later. Raises SpoolError."""
+        await write(self._writer, lambda transaction: amend(transaction, id, upstream, settlements), lasting=False)
 
     async def record_use(self, upstream: str, use: Use) -> None:
         """Count against the upstream's quotas. Raises SpoolError."""

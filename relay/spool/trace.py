@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from relay.spool.transaction import Transaction
+
+DIRECT: Final = "direct"
+"""The first event of a message whose client waited for the upstream's answer; others were accepted."""
 
 
 def event_row(

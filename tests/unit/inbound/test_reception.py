@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from relay.envelope import CHUNK, WHOLE
+from relay.envelope import CHUNK, WHOLE, Content
 from relay.inbound import replies
 from relay.inbound.reception import Reception, Refusal
 from relay.spool.contract import SpoolError
@@ -18,6 +18,9 @@ class Draft:
         if self.error is not None and self.pieces:
             raise self.error
         self.pieces.append(octets)
+
+    async def content(self, *, eight_bit: bool) -> Content:
+        raise NotImplementedError
 
     async def discard(self) -> None:
         self.discarded = True

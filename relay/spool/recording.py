@@ -1,0 +1,104 @@
+"""Recording: a message of which it is known already what became of it, put and settled in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.spool.arrivals import Handing, Parcel, parcel_of, put
+from relay.spool.contents import ReadChunk, StoredContent
+from relay.spool.contract import Arrival
+from relay.spool.drafts import Chunk
+from relay.spool.notation import reply_text, spooled_message, spooled_recipients
+from relay.spool.records import Claim, Lease, Settlement
+from relay.spool.settlement import Settling, settle
+from relay.spool.trace import DIRECT, event_row
+from relay.spool.transaction import Transaction
+
+
+class _Nobody:
+    """Who gets a message that is put with its outcomes: it has been sent."""
+
+    def has_room(self, under_way: int, recipients: int) -> bool:
+        return True
+
+    def take(self, claims: Sequence[Claim]) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one `record` asks for."""
+
+    parcel: Parcel
+    settling: Settling
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Under which token, at what time and with which reader a recording is made."""
+
+    token: str
+    node: str
+    now: int
+    read: ReadChunk
+
+
+def recording_of(
+    arrival: Arrival,
+    content: str,
+    chunks: list[Chunk],
+    settlements: Sequence[Settlement],
+    notices: Sequence[Parcel],
+    label: Label,
+) -> Recording:
+    """Make the rows; `content` names what is kept of the message, `chunks` is what is still to be written of it."""
+    stored = StoredContent(content, arrival.size, arrival.eight_bit, None, label.read)
+    parcel = parcel_of(arrival, content, chunks, label.now, Handing(_NOBODY, label.token, stored))
+    lease = Lease(label.node, label.token, label.now)
+    rows = spooled_recipients(arrival, parcel.due_at)
+    claim = Claim(spooled_message(arrival), arrival.candidates[0], rows, lease, stored)
+    return Recording(parcel, Settling(claim, settlements, notices))
+
+
+def record(transaction: Transaction, asked: Sequence[Recording]) -> list[None]:
+    """Write messages and what became of them: wholly, or not at all."""
+    put(transaction, [one.parcel for one in asked])
+    made = [event_row(transaction, one.parcel.arrival.id, DIRECT, (), None, None) for one in asked]
+    transaction.cursor.insert(transaction.statements.put_event, made)
+    settle(transaction, [one.settling for one in asked])
+    return [None] * len(asked)
+
+
+def amend(transaction: Transaction, message: str, upstream: str, settlements: Sequence[Settlement]) -> None:
+    """Replace outcomes that were final by others that are, and add them to the trace."""
+    cursor, statements = transaction.cursor, transaction.statements
+    cursor.many(
+        statements.settle,
+        [
+            (
+                one.state.value,
+                upstream,
+                0,
+                transaction.now,
+                reply_text(one.reply),
+                None,
+                None,
+                False,
+                message,
+                one.position,
+            )
+            for one in settlements
+        ],
+    )
+    alike: dict[tuple[str, str | None], list[int]] = {}
+    for one in settlements:
+        alike.setdefault((one.event, reply_text(one.reply)), []).append(one.position)
+    events = [
+        event_row(transaction, message, event, positions, upstream, reply)
+        for (event, reply), positions in alike.items()
+    ]
+    cursor.insert(statements.put_event, events)
