@@ -52,16 +52,19 @@ class UpstreamProtocol(SMTPProtocol):
 
     async def next_reply(self, timeout: float) -> Reply:
         """Return the next reply, in the order of the commands."""
-        while not self._replies:
-            if self._fault is not None:
-                raise self._fault
-            await self._something(timeout)
+        if not self._replies:
+            # As a whole: a server that says one octet now and then must not keep us for ever.
+            until = self._loop.time() + timeout
+            while not self._replies:
+                if self._fault is not None:
+                    raise self._fault
+                await self._something(until)
         return self._replies.popleft()
 
     async def drained(self, timeout: float) -> None:
         """Wait until the network has taken most of what was written, or the server interrupts."""
         while self._paused and not self.interrupted:
-            await self._something(timeout)
+            await self._something(self._loop.time() + timeout)
 
     async def secure(self, context: ssl.SSLContext, host: str, timeout: float) -> None:
         """Say STARTTLS and become a TLS client. SMTPResponseException carries a refusal's code."""
@@ -136,13 +139,12 @@ class UpstreamProtocol(SMTPProtocol):
         if self._event is not None and not self._event.done():
             self._event.set_result(None)
 
-    async def _something(self, timeout: float) -> None:
-        """Wait for a reply, an end, or room for writing.
+    async def _something(self, until: float) -> None:
+        """Wait for a reply, an end, or room for writing, until that time of the loop's.
 
         One timer a connection instead of one a wait: it is left to run and looks at the deadline when it fires.
         """
-        now = self._loop.time()
-        self._deadline = now + timeout
+        self._deadline = until
         if self._timer is None or self._timer_at > self._deadline:
             self._watch(self._deadline)
         self._event = self._loop.create_future()

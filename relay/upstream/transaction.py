@@ -79,9 +79,10 @@ class Transaction:
 
     async def _reset(self) -> None:
         if self._connection.needs_reset:
-            said = await self._connection.command(b"RSET")
-            if said.code != 250:
-                raise ConversationEnded(Phase.MAIL, said)
+            if (await self._connection.command(b"RSET")).code != 250:
+                # No fault of this message: a new connection remembers nothing.
+                self._connection.kept = True
+                raise self._end(Cause.DISCONNECTED)
             self._connection.needs_reset = False
 
     async def _offer(self, commands: list[bytes]) -> None:

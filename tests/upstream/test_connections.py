@@ -125,6 +125,41 @@ async def test_the_envelope_is_reset_where_the_server_may_remember_one() -> None
     assert server.connections == 1
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "502 5.5.1 Not implemented",
+        "554 5.5.0 No",
+        "451 4.3.0 Later",
+        Answer("250-half", close=True),
+        Answer(None, close=True),
+    ],
+    ids=["502", "554", "451", "half", "close"],
+)
+async def test_a_refused_reset_is_not_the_next_messages_fault(answer: Answer | str) -> None:
+    with ScriptedServer() as server:
+        server.script.for_recipient("b@example.test", "550 5.1.1 No such user")
+        async with smarthost(server) as upstream:
+            await upstream.send(envelope("b@example.test"), MESSAGE, Cleared())
+            server.script.then("RSET", answer)
+            said = await upstream.send(envelope("a@example.test"), MESSAGE, Cleared())
+    assert (said.phase, str(said.reply)) == (Phase.DONE, "250 2.0.0 Ok: queued as UP1")
+
+
+async def test_a_reply_that_comes_octet_by_octet_has_to_come_in_time() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220-")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with raw_server(talk) as server, smarthost(server, timeout=0.3) as upstream:
+        async with asyncio.timeout(3):
+            said = await upstream.send(envelope(), MESSAGE, Cleared())
+    assert (said.phase, said.cause) == (Phase.GREETING, Cause.TIMEOUT)
+
+
 async def test_cancelled_anywhere_the_connection_is_closed() -> None:
     for stage in ("CONNECT", "EHLO", "MAIL", "DATA", "BODY"):
         # One by one: where pipelined, silence at MAIL would be followed by the answer to RCPT.
