@@ -11,8 +11,9 @@ from relay.spool.contract import Change
 from relay.spool.endings import end_messages, endings_of
 from relay.spool.listing import waiting_ids
 from relay.spool.notation import candidates_of, candidates_text
+from relay.spool.pauses import Pauses
 from relay.spool.records import HoldReason, RecipientState, Selection
-from relay.spool.schema import leases, recipients
+from relay.spool.schema import leases, messages, recipients
 from relay.spool.trace import add_event
 from relay.spool.transaction import Transaction
 
@@ -112,8 +113,10 @@ def reroute_some(
     """Give the next batch's queued and held recipients to `target`; returns as `change_some` does."""
     r = recipients.c
     ids = waiting_ids(transaction.connection, selection, after, BATCH)
+    held = Pauses(transaction.connection)
     rows = transaction.execute(
-        select(r.message, r.position, r.upstream, r.state, r.candidates)
+        select(r.message, r.position, r.upstream, r.state, r.candidates, r.give_up_at, messages.c.accepted_at)
+        .join(messages, messages.c.id == r.message)
         .where(*_meant(ids, selection.upstream), r.state.in_([_QUEUED, _HELD]), r.upstream != target)
         .order_by(r.message, r.position)
     ).all()
@@ -122,7 +125,12 @@ def reroute_some(
         transaction.execute(
             update(recipients)
             .where(r.message == row.message, r.position == row.position)
-            .values(upstream=target, candidates=candidates_text(candidates), next_attempt_at=transaction.now)
+            .values(
+                upstream=target,
+                candidates=candidates_text(candidates),
+                next_attempt_at=transaction.now,
+                give_up_at=row.give_up_at + held.carried(row.upstream, target, row.accepted_at),
+            )
         )
         transaction.count(row.upstream, row.state, -1)
         transaction.count(target, row.state, 1)

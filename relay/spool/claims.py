@@ -12,6 +12,7 @@ from relay.spool.bells import Bells
 from relay.spool.contents import INLINE, ReadChunk, RecentContent, StoredContent
 from relay.spool.endings import end_messages, endings_of
 from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
+from relay.spool.pauses import Spans, moved_on
 from relay.spool.records import Claim, HoldReason, Lease, Priority, RecipientState
 from relay.spool.schema import leases, messages, recipients
 from relay.spool.trace import add_event
@@ -23,6 +24,7 @@ LEASE: Final = 60_000
 _SWEEP: Final = 1_000
 _RECIPIENT_WIDTH: Final = len(RECIPIENT_COLUMNS)
 _CONTENT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.content)
+_ACCEPTED_AT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.accepted_at)
 _SIZE: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.size)
 _QUEUED, _IN_FLIGHT = RecipientState.QUEUED.value, RecipientState.IN_FLIGHT.value
 
@@ -63,10 +65,13 @@ class Claiming:
         for priority in Priority:
             if len(due.groups) < wanted.messages:
                 due.read(transaction, priority.value)
-        contents = self._contents(transaction, due.groups)
-        claims = [self._leased(transaction, wanted.upstream, rows, contents) for rows in due.groups]
-        if claims:
+        claims: list[Claim] = []
+        if due.groups:
             cursor, statements = transaction.cursor, transaction.statements
+            contents = self._contents(transaction, due.groups)
+            oldest_at = min(rows[0][_ACCEPTED_AT] for rows in due.groups)
+            spans = cursor.rows(statements.pauses, (wanted.upstream, oldest_at))
+            claims = [self._leased(transaction, wanted.upstream, rows, contents, spans) for rows in due.groups]
             taken = [
                 (claim.lease.token, claim.message.id, row.position) for claim in claims for row in claim.recipients
             ]
@@ -100,7 +105,12 @@ class Claiming:
         return contents
 
     def _leased(
-        self, transaction: Transaction, upstream: str, rows: list[tuple[Any, ...]], contents: dict[str, bytes]
+        self,
+        transaction: Transaction,
+        upstream: str,
+        rows: list[tuple[Any, ...]],
+        contents: dict[str, bytes],
+        spans: Spans,
     ) -> Claim:
         message = message_of(rows[0][_RECIPIENT_WIDTH : _RECIPIENT_WIDTH + MESSAGE_WIDTH])
         key = rows[0][_CONTENT]
@@ -111,6 +121,8 @@ class Claiming:
         lease = Lease(self._node, transaction.identifiers.next_id(), transaction.now + LEASE)
         recipient_parts = [row[:_RECIPIENT_WIDTH] for row in rows]
         taken = tuple(recipient_of(row, RecipientState.IN_FLIGHT, attempts_more=1) for row in recipient_parts)
+        if spans:
+            taken = moved_on(taken, spans, message.accepted_at)
         content = StoredContent(key, message.size, message.eight_bit, octets, self._read)
         return Claim(message, upstream, taken, lease, content)
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, literal, select, update
-from sqlalchemy.sql import func
+from sqlalchemy import Connection, delete, insert, select
 
+from relay.spool import pauses
 from relay.spool.bells import Bells
 from relay.spool.notation import reply_of, reply_text
 from relay.spool.records import Gate, HoldReason
-from relay.spool.schema import WAITING, gates, messages, recipients
+from relay.spool.schema import gates
 from relay.spool.transaction import Transaction
 
 
@@ -72,14 +72,7 @@ class Gates:
         row = transaction.execute(delete(gates).where(gates.c.upstream == upstream).returning(gates.c.since_at)).first()
         if row is None:
             return False
-        accepted_at = select(messages.c.accepted_at).where(messages.c.id == recipients.c.message).scalar_subquery()
-        greater = func.greatest if transaction.postgresql else func.max
-        held = literal(transaction.now) - greater(literal(row.since_at), accepted_at)
-        transaction.execute(
-            update(recipients)
-            .where(recipients.c.upstream == upstream, WAITING)
-            .values(give_up_at=recipients.c.give_up_at + held)
-        )
+        pauses.record(transaction, upstream, row.since_at)
         transaction.after.append(lambda: self._changed(upstream, None))
         return True
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, message_of, recipient_of
+from relay.spool.pauses import Pauses
 from relay.spool.records import QueueCounts, QueueEntry, RecipientState, Selection, SpooledRecipient
 from relay.spool.schema import WAITING, counts, messages, recipients
 
@@ -43,13 +44,17 @@ def queue(connection: Connection, selection: Selection, after: str | None, limit
     """Return the messages meant, each with all its waiting recipients."""
     ids = waiting_ids(connection, selection, after, limit)
     waiting = recipients_of(connection, ids, waiting_only=True)
-    entries = []
+    entries: list[QueueEntry] = []
+    held = Pauses(connection)
     for some in slices(ids):
         query = select(*MESSAGE_COLUMNS).where(messages.c.id.in_(some)).order_by(messages.c.id)
-        entries += [
-            QueueEntry(message_of(row), waiting[row.id]) for row in connection.execute(query) if row.id in waiting
-        ]
+        entries += [_entry(row, waiting[row.id], held) for row in connection.execute(query) if row.id in waiting]
     return entries
+
+
+def _entry(row: Any, waiting: Sequence[SpooledRecipient], held: Pauses) -> QueueEntry:
+    message = message_of(row)
+    return QueueEntry(message, held.moved_on(waiting, message.accepted_at))
 
 
 def slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -72,21 +77,23 @@ def recipients_of(
 
 def queue_counts(connection: Connection) -> QueueCounts:
     """Return what waits, and since when at each upstream."""
-    c, r = counts.c, recipients.c
+    c = counts.c
     waiting = {
         (row.name, RecipientState(row.state)): row.total
         for row in connection.execute(select(counts).where(c.kind == "upstream", c.total > 0))
     }
-    oldest_at = {}
-    for upstream in {name for name, _ in waiting}:
-        oldest = (
-            select(messages.c.accepted_at)
-            .join(recipients, r.message == messages.c.id)
-            .where(r.upstream == upstream, WAITING)
-            .order_by(r.message)
-            .limit(1)
-        )
-        accepted_at = connection.execute(oldest).scalar()
-        if accepted_at is not None:
-            oldest_at[upstream] = accepted_at
-    return QueueCounts(waiting, oldest_at)
+    oldest_at = {name: oldest_waiting_at(connection, name) for name in {name for name, _ in waiting}}
+    return QueueCounts(waiting, {name: at for name, at in oldest_at.items() if at is not None})
+
+
+def oldest_waiting_at(connection: Connection, upstream: str) -> int | None:
+    """Return when the oldest of what waits for an upstream was accepted."""
+    r = recipients.c
+    oldest = (
+        select(messages.c.accepted_at)
+        .join(recipients, r.message == messages.c.id)
+        .where(r.upstream == upstream, WAITING)
+        .order_by(r.message)
+        .limit(1)
+    )
+    return connection.execute(oldest).scalar()

@@ -18,7 +18,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest revision in `migrations/versions`; `meta` says which one a database has."""
 
 metadata = MetaData()
@@ -172,6 +172,16 @@ gates = Table(
     sqlite_with_rowid=False,
 )
 """The held upstreams."""
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("until_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("since_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""When upstreams were held, kept as long as something may wait that was accepted before the end of it."""
 
 uses = Table(
     "uses",

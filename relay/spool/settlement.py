@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import update
+
 from relay.spool.arrivals import Parcel, put
 from relay.spool.claims import end_leases, requeue
 from relay.spool.contents import StoredContent
 from relay.spool.endings import Ending, end_messages
 from relay.spool.notation import reply_text
+from relay.spool.pauses import Pauses
 from relay.spool.records import Claim, HoldReason, RecipientState, Settlement, SpooledRecipient
+from relay.spool.schema import recipients
 from relay.spool.trace import event_row
 from relay.spool.transaction import Transaction
 
@@ -81,6 +85,8 @@ def _rows(transaction: Transaction, asked: Settling, wish: str | None) -> list[t
         if row is None:
             continue
         upstream = settlement.upstream or row.upstream
+        if upstream != claim.upstream:
+            _carry_over(transaction, claim, settlement.position, upstream)
         state, reason = settlement.state.value, settlement.hold_reason
         if wish is not None and settlement.state is RecipientState.QUEUED:
             state, reason = wish, HoldReason.OPERATOR if wish == RecipientState.HELD else None
@@ -105,6 +111,14 @@ def _rows(transaction: Transaction, asked: Settling, wish: str | None) -> list[t
             )
         )
     return changed
+
+
+def _carry_over(transaction: Transaction, claim: Claim, position: int, target: str) -> None:
+    """Keep the time to give up as it is for a recipient that goes to another upstream."""
+    r = recipients.c
+    carried = Pauses(transaction.connection).carried(claim.upstream, target, claim.message.accepted_at)
+    changed = update(recipients).where(r.message == claim.message.id, r.position == position)
+    transaction.execute(changed.values(give_up_at=r.give_up_at + carried))
 
 
 def _next_attempt_at(transaction: Transaction, row: SpooledRecipient, settlement: Settlement) -> int:

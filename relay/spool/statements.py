@@ -26,7 +26,19 @@ from relay.spool import schema
 from relay.spool.database import Database, Statement
 from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS
 from relay.spool.records import Priority
-from relay.spool.schema import QUEUED, WAITING, chunks, counts, events, leases, messages, recipients, unnamed, uses
+from relay.spool.schema import (
+    QUEUED,
+    WAITING,
+    chunks,
+    counts,
+    events,
+    leases,
+    messages,
+    pauses,
+    recipients,
+    unnamed,
+    uses,
+)
 
 
 class Statements:
@@ -104,6 +116,12 @@ class Statements:
                     .scalar_subquery()
                     for priority in Priority
                 )
+            )
+        )
+        # upstream, oldest accepted_at
+        self.pauses = compile_(
+            select(pauses.c.since_at, pauses.c.until_at).where(
+                pauses.c.upstream == bindparam("upstream"), pauses.c.until_at > bindparam("oldest")
             )
         )
         # lease, message, position

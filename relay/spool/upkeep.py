@@ -17,9 +17,10 @@ from relay.spool.contract import SpoolError
 from relay.spool.database import Database
 from relay.spool.identifiers import first_id_at
 from relay.spool.jobs import write
+from relay.spool.listing import oldest_waiting_at
 from relay.spool.reader import Reader
 from relay.spool.room import Room
-from relay.spool.schema import WAITING, events, leases, messages, recipients, unnamed
+from relay.spool.schema import WAITING, events, leases, messages, pauses, recipients, unnamed
 from relay.spool.transaction import Transaction
 from relay.spool.writer import Writer, probe
 
@@ -139,6 +140,7 @@ class Upkeep:
             gone += some
             await asyncio.sleep(_BREATH)
         await write(self._writer, quotas.sum_up)
+        await write(self._writer, forget_pauses)
         await self._remove_forgotten()
         more = self._database.sqlite
         while more:
@@ -186,6 +188,16 @@ def forget_some(transaction: Transaction, cutoff_at: int, after: str) -> tuple[i
     for column in (events.c.message, recipients.c.message, messages.c.id):
         transaction.execute(delete(column.table).where(column.in_(gone)))
     return len(gone), ids[-1] if len(ids) == _BATCH else None
+
+
+def forget_pauses(transaction: Transaction) -> None:
+    """Forget the pauses that were over before anything that waits was accepted."""
+    p = pauses.c
+    for upstream in transaction.execute(select(p.upstream).distinct()).scalars().all():
+        oldest_at = oldest_waiting_at(transaction.connection, upstream)
+        # The oldest is found by its ID, which is given some time before a message is accepted.
+        before_at = transaction.now if oldest_at is None else oldest_at - _DAY
+        transaction.execute(delete(pauses).where(p.upstream == upstream, p.until_at <= before_at))
 
 
 def give_pages_back(transaction: Transaction, keep: int = _FREE_PAGES) -> bool:

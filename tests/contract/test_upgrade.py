@@ -17,8 +17,8 @@ _SECOND = '''"""One more column."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -40,7 +40,7 @@ def scripts(tmp_path: Path) -> Path:
     """Our migrations with a second one."""
     folder = tmp_path / "migrations"
     shutil.copytree(SCRIPTS, folder)
-    (folder / "versions" / "0002_second.py").write_text(_SECOND)
+    (folder / "versions" / "0003_second.py").write_text(_SECOND)
     return folder
 
 
@@ -109,25 +109,25 @@ def test_an_older_database_is_upgraded_and_kept_beside(database: Database, scrip
     with database.connect() as connection:
         row = {"upstream": "gmail", "reason": "auth", "since_at": 1, "probes": 0}
         connection.execute(insert(gates).values(row))
-    prepare(database, "0002", scripts)
+    prepare(database, "0003", scripts)
     with database.connect() as connection:
-        assert revision_of(connection) == "0002"
+        assert revision_of(connection) == "0003"
         assert connection.execute(text("SELECT upstream, colour FROM gates")).all() == [("gmail", None)]
     if database.sqlite:
-        before = Database(f"sqlite:///{tmp_path / 'queue.db.before-0002'}")
+        before = Database(f"sqlite:///{tmp_path / 'queue.db.before-0003'}")
         with before.connect() as connection:
-            assert revision_of(connection) == "0001"
+            assert revision_of(connection) == REVISION
             assert connection.execute(text("SELECT upstream FROM gates")).all() == [("gmail",)]
 
 
 def test_an_upgrade_that_fails_changes_nothing(database: Database, scripts: Path) -> None:
     prepare(database)
-    wrong = scripts / "versions" / "0002_second.py"
+    wrong = scripts / "versions" / "0003_second.py"
     wrong.write_text(_SECOND + '    op.execute("no such thing")\n')
     with pytest.raises(SpoolError):
-        prepare(database, "0002", scripts)
+        prepare(database, "0003", scripts)
     with database.connect() as connection:
-        assert revision_of(connection) == "0001"
+        assert revision_of(connection) == REVISION
         assert "colour" not in {column["name"] for column in inspect(connection).get_columns("gates")}
     prepare(database)
 

@@ -1,0 +1,65 @@
+"""Pauses: for how long upstreams were held. That time does not count towards giving up what waited meanwhile.
+
+`give_up_at` stands in the rows as it was put. What moves it on is kept once for each time that an upstream was held:
+a million messages may wait when its gate opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from sqlalchemy import Connection, func, insert, select
+
+from relay.spool.records import SpooledRecipient
+from relay.spool.schema import pauses
+from relay.spool.transaction import Transaction
+
+Spans: TypeAlias = Sequence[tuple[int, int]]
+"""From when until when, of one upstream; they do not overlap."""
+
+
+def held_for(spans: Spans, accepted_at: int) -> int:
+    """Return for how many milliseconds what was accepted then has waited for a held upstream."""
+    return sum(until_at - max(since_at, accepted_at) for since_at, until_at in spans if until_at > accepted_at)
+
+
+def moved_on(rows: Iterable[SpooledRecipient], spans: Spans, accepted_at: int) -> tuple[SpooledRecipient, ...]:
+    """Return one upstream's recipients of a message with the `give_up_at` that holds for them."""
+    held = held_for(spans, accepted_at)
+    return tuple(replace(row, give_up_at=row.give_up_at + held) if held else row for row in rows)
+
+
+def record(transaction: Transaction, upstream: str, since_at: int) -> None:
+    """Note that an upstream was held from then until now."""
+    latest = transaction.execute(select(func.max(pauses.c.until_at)).where(pauses.c.upstream == upstream)).scalar()
+    since_at = max(since_at, latest or 0)
+    if transaction.now > since_at:
+        values = {"upstream": upstream, "until_at": transaction.now, "since_at": since_at}
+        transaction.execute(insert(pauses).values(values))
+
+
+class Pauses:
+    """The pauses as one transaction or query sees them, each upstream's read once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._of: dict[str, Spans] = {}
+
+    def of(self, upstream: str) -> Spans:
+        """Return an upstream's."""
+        spans = self._of.get(upstream)
+        if spans is None:
+            p = pauses.c
+            found = self._connection.execute(select(p.since_at, p.until_at).where(p.upstream == upstream))
+            spans = self._of[upstream] = [(row.since_at, row.until_at) for row in found]
+        return spans
+
+    def moved_on(self, rows: Iterable[SpooledRecipient], accepted_at: int) -> tuple[SpooledRecipient, ...]:
+        """Return a message's recipients with the `give_up_at` that holds for them."""
+        return tuple(moved for row in rows for moved in moved_on([row], self.of(row.upstream), accepted_at))
+
+    def carried(self, source: str, target: str, accepted_at: int) -> int:
+        """Return what is to be added to `give_up_at` where a row changes its upstream, so that it stays what it is."""
+        return held_for(self.of(source), accepted_at) - held_for(self.of(target), accepted_at)
