@@ -15,7 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from bench.load import Cell, Sink, Throughput, send
+from bench.cells import Cell
+from bench.load import Throughput, by_smtp_source
+from bench.sinks import Sink, SmtpSink
 from tests.rig.ports import free_port
 from tests.rig.relay import RelayProcess
 from tests.rig.seeding import hold, seed
@@ -80,7 +82,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "relay-seeded-1m")
     given = arguments.parse_args()
     prepare(given.folder, given.count)
-    with tempfile.TemporaryDirectory(prefix="relay-waiting-") as temporary, Sink() as sink:
+    with tempfile.TemporaryDirectory(prefix="relay-waiting-") as temporary, SmtpSink() as sink:
         folder = Path(temporary)
         empty = Waiting(folder / "empty", sink.port, folder / "empty" / "state")
         long = Waiting(folder / "long", sink.port, given.folder)
@@ -118,13 +120,13 @@ def print_start(name: str, relay: Waiting) -> None:
 
 def compare(empty: Waiting, long: Waiting, sink: Sink, pairs: int, seconds: float) -> None:
     """Send to both in turn; print the ratios, and what they take afterwards."""
-    trial = [send(_CELL, relay.process.port("in"), sink, _TRIAL) for relay in (empty, long, empty, long)]
+    trial = [by_smtp_source(_CELL, relay.process.port("in"), sink, _TRIAL) for relay in (empty, long, empty, long)]
     count = max(_TRIAL, int(_TRIAL / trial[2].relayed_in * seconds))
     accepted, relayed = [], []
     for at in range(pairs):
         both = (empty, long) if at % 2 == 0 else (long, empty)
         cpu = {relay: relay.cpu() for relay in both}
-        results = {relay: send(_CELL, relay.process.port("in"), sink, count) for relay in both}
+        results = {relay: by_smtp_source(_CELL, relay.process.port("in"), sink, count) for relay in both}
         cost = {relay: (relay.cpu() - cpu[relay]) / count * 1000 for relay in both}
         accepted.append(results[empty].accepted_in / results[long].accepted_in)
         relayed.append(results[empty].relayed_in / results[long].relayed_in)
