@@ -22,7 +22,7 @@ from tests.rig.ports import free_port
 from tests.rig.relay import RelayProcess
 from tests.rig.seeding import hold, seed
 
-_CELL = Cell("waiting")
+_CELL = Cell("waiting", "mail for another upstream than the one that is held")
 _TRIAL = 1000
 _STARTS = 5
 _SCRAPES = 11
