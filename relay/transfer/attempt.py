@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from relay.journal import Journal
 from relay.reply import Reply, reply
 from relay.spool.records import Claim
-from relay.transfer.custody import Custody
 from relay.transfer.meter import Meter
+from relay.transfer.outcome import Outcome
 from relay.upstream.contract import Conversation, Phase, Upstream
 
 _OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it is tried again")
+
+
+class Ends(Protocol):
+    """Who hears what came of an attempt."""
+
+    async def settle(
+        self, claim: Claim, outcomes: Sequence[Outcome], *, trial_at: int | None = None, dsn: bool = False
+    ) -> None:
+        """Take the outcomes; `trial_at` where the upstream could not be reached: when it is next tried."""
+        ...
+
+    async def give_back(self, claims: Sequence[Claim]) -> None:
+        """Take note that nothing was offered."""
+        ...
 
 
 class Attempt:
@@ -19,18 +35,28 @@ class Attempt:
 
     `past_dot` tells that the message may have been taken, so that an end without an answer is uncertain; `counted`
     that it was counted against the upstream's limits. `trial`: nothing else is sent, to find out how the upstream is.
+    `valid` tells before the final dot whether the claim is still ours.
     """
 
     def __init__(
-        self, claim: Claim, upstream: Upstream, meter: Meter, custody: Custody, journal: Journal, *, trial: bool
+        self,
+        claim: Claim,
+        upstream: Upstream,
+        meter: Meter,
+        valid: Callable[[Claim], bool],
+        ends: Ends,
+        journal: Journal,
+        *,
+        trial: bool,
     ) -> None:
         self.claim = claim
+        self.ends = ends
         self.trial = trial
         self.counted = False
         self.past_dot = False
         self.upstream = upstream
         self._meter = meter
-        self._custody = custody
+        self._valid = valid
         self._journal = journal
         self._task: asyncio.Task[object] | None = None
         self._interrupted = False
@@ -43,7 +69,7 @@ class Attempt:
 
     def before_final_dot(self) -> bool:
         """Return False when the lease was lost."""
-        self.past_dot = self._custody.valid(self.claim)
+        self.past_dot = self._valid(self.claim)
         return self.past_dot
 
     def interrupt(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from relay.reply import reply
 from relay.spool.records import Claim
@@ -21,6 +22,18 @@ from relay.transfer.verdict import complains_of_connections, outcomes_of, unreac
 from relay.upstream.contract import Conversation, Upstream
 
 _OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it is tried again")
+
+
+class Waiting(Protocol):
+    """A message whose client waits for the upstream's answer, until there is a connection for it."""
+
+    def begin(self, upstream: Upstream, meter: Meter) -> Attempt:
+        """Return its attempt, which goes by these."""
+        ...
+
+    def dismiss(self) -> None:
+        """Take note that it will not be begun."""
+        ...
 
 
 class Attempts:
@@ -40,6 +53,8 @@ class Attempts:
         self.pace = Pace(1)
         self.meter: Meter
         self.backlog: deque[Claim] = deque()
+        self.waiting: deque[Waiting] = deque()
+        self._waited_last = False
         self.sending: set[Attempt] = set()
         self.tasks: dict[asyncio.Task[None], Attempt] = {}
         self.returning: set[asyncio.Task[None]] = set()
@@ -61,6 +76,11 @@ class Attempts:
             self.backlog.insert(at, claim)
         self._begin()
 
+    def offer(self, message: Waiting) -> None:
+        """Begin it as soon as there is a connection, in turn with what was claimed: its client waits."""
+        self.waiting.append(message)
+        self._begin()
+
     def try_out(self, claim: Claim) -> None:
         """Begin the one attempt that finds out how the upstream is."""
         self._start(claim, trial=True)
@@ -77,7 +97,9 @@ class Attempts:
             await asyncio.wait(tasks)
 
     async def give_back_backlog(self) -> None:
-        """Make due again what was not begun."""
+        """Make due again, or dismiss, what was not begun."""
+        while self.waiting:
+            self.waiting.popleft().dismiss()
         claims = list(self.backlog)
         self.backlog.clear()
         await self._settling.give_back(claims)
@@ -94,11 +116,21 @@ class Attempts:
 
     def _begin(self) -> None:
         allowed = self.pace.allowed(self._around.clock())
-        while self.backlog and len(self.sending) < allowed and not (self.reacting or self.stopped):
-            self._start(self.backlog.popleft(), trial=False)
+        while len(self.sending) < allowed and not (self.reacting or self.stopped):
+            if self.waiting and not (self._waited_last and self.backlog):
+                self._waited_last = True
+                self._follow(self.waiting.popleft().begin(self.upstream, self.meter))
+            elif self.backlog:
+                self._waited_last = False
+                self._start(self.backlog.popleft(), trial=False)
+            else:
+                return
 
     def _start(self, claim: Claim, *, trial: bool) -> None:
-        attempt = Attempt(claim, self.upstream, self.meter, self._custody, self._around.journal, trial=trial)
+        valid, ends = self._custody.valid, self._settling
+        self._follow(Attempt(claim, self.upstream, self.meter, valid, ends, self._around.journal, trial=trial))
+
+    def _follow(self, attempt: Attempt) -> None:
         self.sending.add(attempt)
         task = asyncio.create_task(self._run(attempt))
         self.tasks[task] = attempt
@@ -114,13 +146,14 @@ class Attempts:
             conversation = await attempt.converse()
             self.sending.discard(attempt)
             if conversation is None:
-                await self._settling.give_back([claim])
+                self._begin()
+                await attempt.ends.give_back([claim])
             else:
                 await self._conclude(attempt, conversation)
         except Exception as error:
             self._around.journal.failed("attempt", error)
             outcome: Outcome = Uncertain() if attempt.past_dot else Deferred(_OUR_FAULT)
-            await self._settling.settle(claim, [outcome] * len(claim.recipients))
+            await attempt.ends.settle(claim, [outcome] * len(claim.recipients))
         finally:
             self.sending.discard(attempt)
             self._custody.end(claim)
@@ -133,7 +166,7 @@ class Attempts:
             self._slow_down(others + 1)
             if unreachable(conversation) and (others or self.upstream.connections):
                 # The other connections work, in use or kept: the claim goes by one of them.
-                await self._settling.give_back([claim])
+                await attempt.ends.give_back([claim])
                 self._begin()
                 return
         down_before = self._standing.reach.down
@@ -144,9 +177,9 @@ class Attempts:
         trial_at = self._standing.reach.trial_at if unreachable(conversation) else None
         if trial_at is not None and down_before and not attempt.trial:
             # One attempt a pause counts; those that were under way with it never began.
-            await self._settling.give_back([claim])
+            await attempt.ends.give_back([claim])
             return
-        await self._settling.settle(claim, outcomes, trial_at=trial_at, dsn=conversation.dsn)
+        await attempt.ends.settle(claim, outcomes, trial_at=trial_at, dsn=conversation.dsn)
 
     def _slow_down(self, in_use: int) -> None:
         pause = self._around.settings.queue.retry_first

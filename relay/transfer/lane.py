@@ -184,8 +184,8 @@ class Lane:
         return claims
 
     def _attempt_ended(self) -> None:
-        # While nothing is due, the end of an attempt is no reason to ask the spool again.
-        if not self._dry:
+        # While nothing is due, the end of an attempt is no reason to ask the spool again, but for a trial's time.
+        if not self._dry or self.standing.closed:
             self._stir.set()
 
     async def _wait_for_work(self) -> None:
