@@ -18,6 +18,7 @@ from relay.cli import (
     serve,
     settings,
     simulate,
+    spool,
     status,
     test,
     trace,
@@ -73,6 +74,7 @@ app.command("demo")(demo.demo)
 app.command("check")(check.check)
 app.command("status")(status.status)
 app.add_typer(queue.group, name="queue")
+app.add_typer(spool.group, name="spool")
 app.command("trace")(trace.trace)
 app.command("test")(test.send_test)
 app.command("login")(login.login)
