@@ -9,8 +9,12 @@ PEERS ?= all
 JOBS ?= $(shell echo $$(( $$(nproc) + 1 )))
 # Passed on to pytest, for instance TESTS="tests/scenario -k bounces".
 TESTS ?=
-# Of `make soak`.
-ROUNDS ?= 200
+# Of `make bench`: the cells to print, for instance CELL="base starttls"; without, all, and docs/performance.md is written.
+CELL ?=
+# Of `make bench` (5 rounds of so many seconds a cell and system) and `make soak` (200 rounds).
+bench: ROUNDS ?= 5
+bench: SECONDS ?= 10
+soak: ROUNDS ?= 200
 python := .venv/bin/python
 
 .PHONY: help setup setup-dev peers run test check fmt bench fuzz soak docs
@@ -41,9 +45,9 @@ fmt: setup-dev ## formats, and mends what the linter can
 	@$(python) -m ruff check -q --fix-only .
 	@$(python) -m ruff format -q .
 
-bench: setup-dev ## throughput, latency, memory, side by side with Postfix
+bench: setup-dev ## throughput, latency, CPU and memory beside Postfix, into docs/performance.md; CELL=... prints some
 	@make/peers $(PEERS)
-	@$(python) -m bench
+	@$(python) -m bench $(CELL) --rounds $(ROUNDS) --seconds $(SECONDS)
 
 fuzz: setup-dev ## the fuzz tests, far longer than `make test` runs them
 	@HYPOTHESIS_PROFILE=long $(python) -m pytest tests/fuzz -n $(JOBS) --timeout 3600

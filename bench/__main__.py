@@ -1,58 +1,98 @@
-"""Throughput and cost of Relay and of tuned Postfix, interleaved."""
+"""Relay beside tuned Postfix. All cells: docs/performance.md is written; some: their figures are printed."""
 
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Sequence
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
-from bench.load import CELLS, Cell, Sink, send
-from bench.systems import Relay, System, TunedPostfix
+from bench.cells import CELLS, Cell
+from bench.machine import description, use_disk
+from bench.page import Compared, Report, measured_part, with_measured
+from bench.rounds import measure
+from bench.starting import measure_start
+from bench.waiting import measure_waiting, prepare
 
-_TRIAL = 200
+_PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+_PAIRS = 7
+_PAIR_SECONDS = 0.4
+"""Of a round's seconds: a pair compares two spools, and there are more pairs than rounds."""
+
+Part = Callable[[Report], None]
 
 
 def main() -> None:
-    """Measure and print one table."""
-    arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    arguments.add_argument("cells", nargs="*", metavar="CELL", help=", ".join(cell.name for cell in CELLS))
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--seconds", type=float, default=10.0)
-    given = arguments.parse_args()
-    unknown = set(given.cells) - {cell.name for cell in CELLS}
+    """Measure what is asked for; 1 when something could not be measured."""
+    given = _arguments()
+    parts = _parts(given.rounds, given.seconds)
+    unknown = sorted(set(given.cells) - set(parts))
     if unknown:
-        arguments.error(f"no such cell: {', '.join(sorted(unknown))}")
-    print(f"{'cell':<14}{'system':<10}{'msg/s':>8}{'lowest':>8}{'highest':>8}{'CPU ms/msg':>12}{'PSS MiB':>9}")
-    for cell in CELLS:
-        if not given.cells or cell.name in given.cells:
-            measure(cell, given.rounds, given.seconds)
+        sys.exit(f"no such cell: {', '.join(unknown)}; there are {' '.join(parts)}")
+    use_disk()
+    began, report = time.monotonic(), Report()
+    for name in given.cells or parts:
+        _measure(name, parts[name], report)
+    minutes = (time.monotonic() - began) / 60
+    measured = measured_part(report, _circumstances(given.cells, given.rounds, given.seconds, minutes))
+    print(measured)
+    if not given.cells:
+        _PAGE.write_text(with_measured(_PAGE.read_text(), measured))
+    sys.exit(1 if report.failed else 0)
 
 
-def measure(cell: Cell, rounds: int, seconds: float) -> None:
-    """Run both systems on one cell in turn, each as long as the other."""
-    with Sink() as sink, TunedPostfix(sink.port) as postfix, Relay(sink.port) as relay:
-        systems: Sequence[System] = (relay, postfix)
-        rates: dict[str, list[float]] = {system.name: [] for system in systems}
-        costs: dict[str, list[float]] = {system.name: [] for system in systems}
-        counts = {system.name: _count_for(cell, system, sink, seconds) for system in systems}
-        for _ in range(rounds):
-            for system in systems:
-                before = system.cost().cpu
-                result = send(cell, system.port, sink, counts[system.name])
-                rates[system.name].append(result.messages / result.relayed_in)
-                costs[system.name].append((system.cost().cpu - before) / result.messages * 1000)
-        for system in systems:
-            rate, cost = rates[system.name], statistics.median(costs[system.name])
-            middle, memory = statistics.median(rate), system.cost().memory / 2**20
-            figures = f"{middle:>8.0f}{min(rate):>8.0f}{max(rate):>8.0f}{cost:>12.2f}{memory:>9.0f}"
-            print(f"{cell.name:<14}{system.name:<10}{figures}", flush=True)
+def _arguments() -> argparse.Namespace:
+    arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    arguments.add_argument("cells", nargs="*", metavar="CELL", help="without any: all")
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--seconds", type=float, default=10.0, help="of a round")
+    return arguments.parse_args()
 
 
-def _count_for(cell: Cell, system: System, sink: Sink, seconds: float) -> int:
-    """Messages that take about so many seconds, after a warm-up."""
-    trial = send(cell, system.port, sink, _TRIAL)
-    trial = send(cell, system.port, sink, _TRIAL)
-    return max(_TRIAL, int(trial.messages / trial.relayed_in * seconds))
+def _parts(rounds: int, seconds: float) -> dict[str, Part]:
+    parts: dict[str, Part] = {cell.name: partial(_compare, cell, rounds, seconds) for cell in CELLS}
+    parts["start"] = _start
+    for name, count in (("waiting-100k", 100_000), ("waiting-1m", 1_000_000)):
+        parts[name] = partial(_wait, count, seconds * _PAIR_SECONDS)
+    return parts
+
+
+def _measure(name: str, part: Part, report: Report) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {name}", file=sys.stderr, flush=True)
+    try:
+        part(report)
+    except Exception:
+        # One part's failure must not cost what the others took half an hour to measure.
+        traceback.print_exc()
+        report.failed.append(name)
+
+
+def _compare(cell: Cell, rounds: int, seconds: float, report: Report) -> None:
+    relay, postfix = measure(cell, rounds, seconds)
+    report.compared.append(Compared(cell, relay, postfix))
+
+
+def _start(report: Report) -> None:
+    report.start = measure_start()
+
+
+def _wait(count: int, seconds: float, report: Report) -> None:
+    with tempfile.TemporaryDirectory(prefix="relay-seeded-") as folder:
+        seeded = Path(folder) / "state"
+        prepare(seeded, count)
+        report.backlogs.append(measure_waiting(count, _PAIRS, seconds, seeded))
+
+
+def _circumstances(cells: list[str], rounds: int, seconds: float, minutes: float) -> str:
+    command = "make bench" + (f' CELL="{" ".join(cells)}"' if cells else "")
+    when = f"{datetime.now(UTC):%Y-%m-%d}"
+    run = f"{rounds} rounds of {seconds:g} s a cell and system, in {minutes:.0f} minutes"
+    return f"`{command}` on {when}: {run}. {description()}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The two systems under load, each between smtp-source and smtp-sink, and what they cost."""
+"""The two systems under load, and what they cost."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Protocol, Self
 
 import psutil
 
+from bench.conversation import PASSWORD, USERNAME
+from tests.rig.certificate import Leaf
 from tests.rig.postfix import Postfix
 from tests.rig.relay import RelayProcess
+from tests.rig.toml import Value
 
 _TUNED = """
 relayhost = [127.0.0.1]:{sink}
@@ -26,6 +29,14 @@ smtp_host_lookup = native
 _CLIENT = """smtp unix - - n - - smtp
 relay unix - - n - - smtp
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What its clients meet: AUTH (PLAIN and CRAM-MD5), STARTTLS with a `leaf`, or neither."""
+
+    auth: bool = False
+    leaf: Leaf | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +68,27 @@ class System(Protocol):
         ...
 
 
-def cost_of(root: int) -> Cost:
-    """The cost of a process and its children, those that ended included."""
+def cost_of(*roots: int) -> Cost:
+    """The cost of processes and their children, those that ended included."""
     cpu, memory = 0.0, 0
-    parent = psutil.Process(root)
-    for process in [parent, *parent.children(recursive=True)]:
-        try:
-            times = process.cpu_times()
-            cpu += times.user + times.system + times.children_user + times.children_system
-            memory += process.memory_full_info().pss
-        except psutil.NoSuchProcess:
-            continue
+    for root in roots:
+        parent = psutil.Process(root)
+        for process in [parent, *parent.children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+                cpu += times.user + times.system + times.children_user + times.children_system
+                memory += process.memory_full_info().pss
+            except psutil.NoSuchProcess:
+                continue
     return Cost(cpu, memory)
 
 
 class TunedPostfix(Postfix):
-    """Debian's Postfix as a relay, tuned for throughput."""
+    """Debian's Postfix as a relay, tuned for throughput; Dovecot answers its SASL questions."""
 
-    def __init__(self, sink: int) -> None:
-        super().__init__()
-        self.name = "postfix"
+    def __init__(self, sink: int, entrance: Entrance) -> None:
+        super().__init__(leaf=entrance.leaf, users={USERNAME: PASSWORD} if entrance.auth else None)
+        self.name = "Postfix"
         self._sink = sink
 
     def prepare(self) -> None:
@@ -89,33 +101,24 @@ class TunedPostfix(Postfix):
         master.write_text(master.read_text() + _CLIENT)
 
     def cost(self) -> Cost:
-        """All of Postfix's processes."""
+        """All of Postfix's processes, and Dovecot's."""
         assert self.process is not None
-        return cost_of(self.process.pid)
+        roots = [self.process.pid]
+        if self._authentication is not None:
+            assert self._authentication.process is not None
+            roots.append(self._authentication.process.pid)
+        return cost_of(*roots)
 
 
 class Relay:
-    """Relay with one plain listener and one plain upstream, both without AUTH."""
+    """Relay with one listener, and one plain upstream without AUTH."""
 
-    name = "relay"
+    name = "Relay"
 
-    def __init__(self, sink: int) -> None:
+    def __init__(self, sink: int, entrance: Entrance) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="relay-bench-")
-        settings = {
-            "listener": {"in": {"security": "none", "max_connections": 1000}},
-            "client": {"any": {"networks": ["127.0.0.0/8"], "upstream": "sink", "max_waiting": 10_000_000}},
-            "upstream": {
-                "sink": {
-                    "type": "smtp",
-                    "host": "127.0.0.1",
-                    "port": sink,
-                    "security": "none",
-                    "auth": "none",
-                    "max_connections": 20,
-                }
-            },
-        }
-        self.process = RelayProcess(Path(self._folder.name), settings)
+        settings = _settings(sink, entrance)
+        self.process = RelayProcess(Path(self._folder.name), settings, {"BENCH_PASSWORD": PASSWORD})
 
     def __enter__(self) -> Self:
         self.process.start()
@@ -136,3 +139,23 @@ class Relay:
         """Its one process."""
         assert self.process.process is not None
         return cost_of(self.process.process.pid)
+
+
+def _settings(sink: int, entrance: Entrance) -> dict[str, Value]:
+    listener: dict[str, Value] = {"security": "none", "max_connections": 1000}
+    client: dict[str, Value] = {"upstream": "sink", "max_waiting": 10_000_000}
+    client |= (
+        {"username": USERNAME, "password": {"env": "BENCH_PASSWORD"}}
+        if entrance.auth
+        else {"networks": ["127.0.0.0/8"]}
+    )
+    upstream: dict[str, Value] = {"type": "smtp", "host": "127.0.0.1", "port": sink, "security": "none"}
+    upstream |= {"auth": "none", "max_connections": 20}
+    settings: dict[str, Value] = {}
+    if entrance.leaf is not None:
+        listener["security"] = "starttls"
+        settings["tls"] = {
+            "certificate": str(entrance.leaf.certificate),
+            "private_key": str(entrance.leaf.private_key),
+        }
+    return settings | {"listener": {"in": listener}, "client": {"any": client}, "upstream": {"sink": upstream}}

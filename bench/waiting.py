@@ -1,4 +1,4 @@
-"""What a long queue costs: `python -m bench.waiting [--count N] [--pairs N] [--folder STATE_DIR]`.
+"""What a long queue costs: `python -m bench.waiting [--count N] [--pairs N] [--seconds N] [--folder STATE_DIR]`.
 
 Two relays, one with an empty spool and one with so many messages of 1 KiB waiting for a held upstream, take turns to
 relay mail for another upstream. A folder that was seeded before is used again.
@@ -10,25 +10,49 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from bench.cells import Cell
+from bench.figures import Spread, spread
 from bench.load import Throughput, by_smtp_source
+from bench.machine import use_disk
 from bench.sinks import Sink, SmtpSink
+from bench.starting import started
+from bench.systems import Cost, cost_of
 from tests.rig.ports import free_port
 from tests.rig.relay import RelayProcess
 from tests.rig.seeding import hold, seed
 
-_CELL = Cell("waiting", "mail for another upstream than the one that is held")
+_CELL = Cell("waiting", "4 KiB, 20 sessions, reused")
 _TRIAL = 1000
 _STARTS = 5
 _SCRAPES = 11
 
 
-class Waiting:
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One relay of the two: seconds to /readyz (median), octets resident after the load (PSS), seconds of /metrics."""
+
+    start: float
+    memory: int
+    scrape: float
+    longest_scrape: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What `count` waiting messages cost: throughput as a share of the empty spool's, by pairs of rounds."""
+
+    count: int
+    accepted: Spread
+    relayed: Spread
+    empty: Side
+    waiting: Side
+
+
+class WaitingRelay:
     """A relay with one open upstream, and one that mail waits for."""
 
     def __init__(self, folder: Path, sink: int, state_dir: Path) -> None:
@@ -41,58 +65,68 @@ class Waiting:
         }
         self.process = RelayProcess(folder, settings)
 
-    def start(self) -> tuple[float, float]:
-        """Start it; return the seconds and the CPU seconds until /readyz says 200."""
-        begun = time.monotonic()
-        self.process.launch()
-        while self.process.readiness()[0] != 200:
-            time.sleep(0.005)
-        seconds = time.monotonic() - begun
-        spent = self._system.cpu_times()
-        return seconds, spent.user + spent.system
+    def starts(self) -> float:
+        """Start it some times, the last of them for good; the median of seconds until /readyz says 200."""
+        seconds = []
+        for _ in range(_STARTS):
+            self.stop()
+            seconds.append(started(self.process))
+        return statistics.median(seconds)
 
-    @property
-    def _system(self) -> psutil.Process:
+    def stop(self) -> None:
+        """End it, where it runs."""
+        if self.process.process is not None and self.process.process.poll() is None:
+            self.process.terminate()
+
+    def cost(self) -> Cost:
+        """So far."""
         assert self.process.process is not None
-        return psutil.Process(self.process.process.pid)
+        return cost_of(self.process.process.pid)
 
-    def cpu(self) -> float:
-        """CPU seconds so far."""
-        spent = self._system.cpu_times()
-        return float(spent.user + spent.system)
+    def send(self, sink: Sink, messages: int) -> Throughput:
+        """Relay so many for the open upstream."""
+        return by_smtp_source(_CELL, self.process.port("in"), sink, messages)
 
-    def memory(self) -> float:
-        """Proportional resident MiB."""
-        return float(self._system.memory_full_info().pss / 2**20)
+    def side(self, start: float) -> Side:
+        """What it takes now."""
+        scrapes = sorted(self._scrape() for _ in range(_SCRAPES))
+        return Side(start, self.cost().memory, statistics.median(scrapes), scrapes[-1])
 
-    def scrape(self) -> float:
-        """Milliseconds that /metrics takes."""
+    def _scrape(self) -> float:
         begun = time.monotonic()
         status, _ = self.process.http("/metrics")
         assert status == 200
-        return (time.monotonic() - begun) * 1000
+        return time.monotonic() - begun
 
 
-def main() -> None:
-    """Measure, and print."""
-    arguments = argparse.ArgumentParser(prog="python -m bench.waiting", description=__doc__)
-    arguments.add_argument("--count", type=int, default=1_000_000)
-    arguments.add_argument("--pairs", type=int, default=7)
-    arguments.add_argument("--seconds", type=float, default=5.0)
-    arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "relay-seeded-1m")
-    given = arguments.parse_args()
-    prepare(given.folder, given.count)
-    with tempfile.TemporaryDirectory(prefix="relay-waiting-") as temporary, SmtpSink() as sink:
-        folder = Path(temporary)
-        empty = Waiting(folder / "empty", sink.port, folder / "empty" / "state")
-        long = Waiting(folder / "long", sink.port, given.folder)
-        try:
-            for name, relay in (("empty", empty), ("waiting", long)):
-                print_start(name, relay)
-            compare(empty, long, sink, given.pairs, given.seconds)
-        finally:
-            for relay in (empty, long):
-                relay.process.terminate()
+def measure_waiting(count: int, pairs: int, seconds: float, seeded: Path) -> Backlog:
+    """Compare a relay on the state directory `seeded`, in which `count` messages wait, with one on an empty spool."""
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="relay-waiting-")))
+        sink = running.enter_context(SmtpSink())
+        empty = WaitingRelay(folder / "empty", sink.port, folder / "empty" / "state")
+        waiting = WaitingRelay(folder / "waiting", sink.port, seeded)
+        running.callback(empty.stop)
+        running.callback(waiting.stop)
+        starts = empty.starts(), waiting.starts()
+        accepted, relayed = _compared(empty, waiting, sink, pairs, seconds)
+        return Backlog(count, accepted, relayed, empty.side(starts[0]), waiting.side(starts[1]))
+
+
+def _compared(
+    empty: WaitingRelay, waiting: WaitingRelay, sink: Sink, pairs: int, seconds: float
+) -> tuple[Spread, Spread]:
+    trial = [relay.send(sink, _TRIAL) for relay in (empty, waiting, empty, waiting)]
+    count = max(_TRIAL, int(_TRIAL / trial[2].relayed_in * seconds))
+    accepted, relayed = [], []
+    for number in range(pairs):
+        both = (empty, waiting) if number % 2 == 0 else (waiting, empty)
+        results = {relay: relay.send(sink, count) for relay in both}
+        accepted.append(results[empty].accepted_in / results[waiting].accepted_in)
+        relayed.append(results[empty].relayed_in / results[waiting].relayed_in)
+        rates = [(relay, results[relay].messages / results[relay].relayed_in) for relay in (empty, waiting)]
+        print(f"  pair {number + 1}: empty {rates[0][1]:.0f}/s, waiting {rates[1][1]:.0f}/s", flush=True)
+    return spread(accepted), spread(relayed)
 
 
 def prepare(folder: Path, count: int) -> None:
@@ -103,50 +137,25 @@ def prepare(folder: Path, count: int) -> None:
     seed(unfinished, count)
     hold(unfinished)
     unfinished.rename(folder)
-    print(f"seeded {count:,} in {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"  seeded {count:,} in {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def print_start(name: str, relay: Waiting) -> None:
-    """Start it some times, the last of them for good."""
-    starts = []
-    for at in range(_STARTS):
-        starts.append(relay.start())
-        if at < _STARTS - 1:
-            relay.process.terminate()
-    seconds, cpu = (statistics.median(values) for values in zip(*starts, strict=True))
-    memory = relay.memory()
-    print(f"{name:<10}start to /readyz {seconds:.2f} s, CPU {cpu:.2f} s, then {memory:.1f} MiB PSS", flush=True)
-
-
-def compare(empty: Waiting, long: Waiting, sink: Sink, pairs: int, seconds: float) -> None:
-    """Send to both in turn; print the ratios, and what they take afterwards."""
-    trial = [by_smtp_source(_CELL, relay.process.port("in"), sink, _TRIAL) for relay in (empty, long, empty, long)]
-    count = max(_TRIAL, int(_TRIAL / trial[2].relayed_in * seconds))
-    accepted, relayed = [], []
-    for at in range(pairs):
-        both = (empty, long) if at % 2 == 0 else (long, empty)
-        cpu = {relay: relay.cpu() for relay in both}
-        results = {relay: by_smtp_source(_CELL, relay.process.port("in"), sink, count) for relay in both}
-        cost = {relay: (relay.cpu() - cpu[relay]) / count * 1000 for relay in both}
-        accepted.append(results[empty].accepted_in / results[long].accepted_in)
-        relayed.append(results[empty].relayed_in / results[long].relayed_in)
-        print(_pair(results[empty], cost[empty]), "|", _pair(results[long], cost[long]), flush=True)
-    print(f"accepted, waiting/empty: median {statistics.median(accepted):.3f}, {_listed(accepted)}")
-    print(f"end to end, waiting/empty: median {statistics.median(relayed):.3f}, {_listed(relayed)}")
-    for name, relay in (("empty", empty), ("waiting", long)):
-        scrapes = sorted(relay.scrape() for _ in range(_SCRAPES))
-        print(
-            f"{name:<10}{relay.memory():.1f} MiB PSS; /metrics {scrapes[_SCRAPES // 2]:.1f} ms, {scrapes[-1]:.1f} most"
-        )
-
-
-def _pair(result: Throughput, cost: float) -> str:
-    rates = result.messages / result.accepted_in, result.messages / result.relayed_in
-    return f"accepted {rates[0]:>6.0f}/s, relayed {rates[1]:>6.0f}/s, CPU {cost:.2f} ms"
-
-
-def _listed(ratios: Sequence[float]) -> str:
-    return " ".join(f"{ratio:.2f}" for ratio in ratios)
+def main() -> None:
+    """Measure, and print."""
+    use_disk()
+    arguments = argparse.ArgumentParser(prog="python -m bench.waiting", description=__doc__)
+    arguments.add_argument("--count", type=int, default=1_000_000)
+    arguments.add_argument("--pairs", type=int, default=7)
+    arguments.add_argument("--seconds", type=float, default=5.0)
+    arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "relay-seeded-1m")
+    given = arguments.parse_args()
+    prepare(given.folder, given.count)
+    found = measure_waiting(given.count, given.pairs, given.seconds, given.folder)
+    for name, ratio in (("accepted", found.accepted), ("end to end", found.relayed)):
+        print(f"{name}, waiting/empty: {ratio.median:.3f} ({ratio.lower:.3f} to {ratio.upper:.3f})")
+    for name, side in (("empty", found.empty), ("waiting", found.waiting)):
+        scrapes = f"/metrics {side.scrape * 1000:.1f} ms, {side.longest_scrape * 1000:.1f} most"
+        print(f"{name:<8}/readyz after {side.start:.2f} s; {side.memory / 2**20:.1f} MiB PSS; {scrapes}")
 
 
 if __name__ == "__main__":
