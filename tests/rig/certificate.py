@@ -2,6 +2,7 @@
 
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
@@ -37,11 +38,13 @@ class CertificateAuthority:
         self.path = folder / "authority.pem"
         self._authority.cert_pem.write_to_path(str(self.path))
 
-    def leaf(self, *names: str) -> Leaf:
+    def leaf(self, *names: str, expired: bool = False) -> Leaf:
         """A certificate for these names and addresses; without any, for localhost, 127.0.0.1 and ::1."""
         self._count += 1
         issued = self._authority.issue_cert(
-            *(names or ("localhost", "127.0.0.1", "::1")), key_type=trustme.KeyType.ECDSA
+            *(names or ("localhost", "127.0.0.1", "::1")),
+            not_after=datetime.now(UTC) - timedelta(days=1) if expired else None,
+            key_type=trustme.KeyType.ECDSA,
         )
         certificate, private_key = self._folder / f"leaf{self._count}.pem", self._folder / f"leaf{self._count}.key"
         for blob in issued.cert_chain_pems:
