@@ -9,34 +9,26 @@ from sqlalchemy import ColumnElement, select, update
 
 from relay.spool.contract import Change
 from relay.spool.endings import end_messages, endings_of
-from relay.spool.listing import waiting_ids
 from relay.spool.notation import candidates_of, candidates_text
 from relay.spool.pauses import Pauses
-from relay.spool.records import HoldReason, RecipientState, Selection
+from relay.spool.records import HoldReason, RecipientState
 from relay.spool.schema import leases, messages, recipients
 from relay.spool.trace import add_event
 from relay.spool.transaction import Transaction
-
-BATCH: Final = 200
 
 _QUEUED, _HELD, _REMOVED = RecipientState.QUEUED.value, RecipientState.HELD.value, RecipientState.REMOVED.value
 _EVENTS: Final[dict[Change, str]] = {"hold": "held", "release": "released", "retry": "retried", "remove": "removed"}
 _WISHES: Final[dict[Change, str | None]] = {"hold": _HELD, "release": None, "remove": _REMOVED}
 
 
-def change_some(
-    transaction: Transaction, change: Change, selection: Selection, after: str | None
-) -> tuple[int, str | None]:
-    """Change the next batch of messages; return how many changed, and behind which ID to go on, None at the end."""
-    ids = waiting_ids(transaction.connection, selection, after, BATCH)
-    changed: set[str] = set()
-    if ids:
-        changed = _change_recipients(transaction, change, ids, selection.upstream)
-        if change in _WISHES:
-            changed |= _wish(transaction, _WISHES[change], ids, selection.upstream)
-        if change == "remove":
-            end_messages(transaction, endings_of(transaction, sorted(changed)))
-    return len(changed), ids[-1] if len(ids) == BATCH else None
+def change_some(transaction: Transaction, change: Change, ids: Sequence[str], upstream: str | None) -> int:
+    """Change what waits of these messages, for one upstream only where it is named; return how many changed."""
+    changed = _change_recipients(transaction, change, ids, upstream)
+    if change in _WISHES:
+        changed |= _wish(transaction, _WISHES[change], ids, upstream)
+    if change == "remove":
+        end_messages(transaction, endings_of(transaction, sorted(changed)))
+    return len(changed)
 
 
 def _change_recipients(transaction: Transaction, change: Change, ids: Sequence[str], upstream: str | None) -> set[str]:
@@ -107,17 +99,14 @@ def _wish(transaction: Transaction, wish: str | None, ids: Sequence[str], upstre
     return set(transaction.execute(meant.values(wish=wish).returning(leases.c.message)).scalars())
 
 
-def reroute_some(
-    transaction: Transaction, selection: Selection, target: str, after: str | None
-) -> tuple[int, str | None]:
-    """Give the next batch's queued and held recipients to `target`; returns as `change_some` does."""
+def reroute_some(transaction: Transaction, target: str, ids: Sequence[str], upstream: str | None) -> int:
+    """Give what is queued and held of these messages to `target`; returns as `change_some` does."""
     r = recipients.c
-    ids = waiting_ids(transaction.connection, selection, after, BATCH)
     held = Pauses(transaction.connection)
     rows = transaction.execute(
         select(r.message, r.position, r.upstream, r.state, r.candidates, r.give_up_at, messages.c.accepted_at)
         .join(messages, messages.c.id == r.message)
-        .where(*_meant(ids, selection.upstream), r.state.in_([_QUEUED, _HELD]), r.upstream != target)
+        .where(*_meant(ids, upstream), r.state.in_([_QUEUED, _HELD]), r.upstream != target)
         .order_by(r.message, r.position)
     ).all()
     for row in rows:
@@ -137,7 +126,7 @@ def reroute_some(
     if rows:
         transaction.expect(target, transaction.now)
     _tell_rerouted(transaction, target, rows)
-    return len({row.message for row in rows}), ids[-1] if len(ids) == BATCH else None
+    return len({row.message for row in rows})
 
 
 def _tell_rerouted(transaction: Transaction, target: str, rows: Iterable[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import select
 
@@ -12,32 +13,37 @@ from relay.spool.changes import change_some, reroute_some
 from relay.spool.contents import ReadChunk, StoredContent
 from relay.spool.contract import Change
 from relay.spool.gates import Gates
-from relay.spool.jobs import write
+from relay.spool.jobs import Job, write
 from relay.spool.reader import Reader
 from relay.spool.records import Gate, QueueCounts, QueueEntry, Selection, TraceEntry
 from relay.spool.schema import messages, unnamed
-from relay.spool.transaction import Transaction
 from relay.spool.writer import Writer
+
+_BATCH: Final = 200
 
 
 class StoreInspection:
-    """Shows and changes what waits; what `relay.spool.contract.Inspection` promises. All methods raise SpoolError."""
+    """Shows and changes what waits; what `relay.spool.contract.Inspection` promises. All methods raise SpoolError.
 
-    def __init__(self, writer: Writer, reader: Reader, gates: Gates, read_chunk: ReadChunk) -> None:
+    `searches` reads what may take seconds in a long queue, and must not delay a scrape of the metrics.
+    """
+
+    def __init__(self, writer: Writer, reader: Reader, searches: Reader, gates: Gates, read_chunk: ReadChunk) -> None:
         self._writer = writer
         self._reader = reader
+        self._searches = searches
         self._gates = gates
         self._read_chunk = read_chunk
 
     async def queue(self, selection: Selection, after: str | None, limit: int) -> Sequence[QueueEntry]:
         """Return messages with something waiting, oldest first, those behind the ID `after`."""
-        return await self._reader.read(lambda connection: listing.queue(connection, selection, after, limit))
+        return await self._searches.read(lambda connection: listing.queue(connection, selection, after, limit))
 
     async def trace(
         self, selection: Selection, recipient: str | None, since_at: int | None, limit: int
     ) -> Sequence[TraceEntry]:
         """Return what became of messages, newest first."""
-        return await self._reader.read(
+        return await self._searches.read(
             lambda connection: history.trace(connection, selection, recipient, since_at, limit)
         )
 
@@ -51,19 +57,27 @@ class StoreInspection:
         Recipients in flight end their attempt first: held or removed then, unless they were relayed. `retry` makes
         due what is queued; what is held has to be released.
         """
-        return await self._in_batches(lambda transaction, after: change_some(transaction, change, selection, after))
+        return await self._in_batches(
+            selection, lambda ids: lambda transaction: change_some(transaction, change, ids, selection.upstream)
+        )
 
     async def reroute(self, selection: Selection, upstream: str) -> int:
         """Give the queued and held recipients meant to another upstream; return of how many messages."""
-        return await self._in_batches(lambda transaction, after: reroute_some(transaction, selection, upstream, after))
+        return await self._in_batches(
+            selection, lambda ids: lambda transaction: reroute_some(transaction, upstream, ids, selection.upstream)
+        )
 
-    async def _in_batches(self, change: Callable[[Transaction, str | None], tuple[int, str | None]]) -> int:
-        total, after = await write(self._writer, lambda transaction: change(transaction, None))
-        while after is not None:
-            behind = after
-            some, after = await write(self._writer, lambda transaction: change(transaction, behind))  # noqa: B023
-            total += some
+    async def _in_batches(self, selection: Selection, change: Callable[[Sequence[str]], Job[int]]) -> int:
+        """Change a batch a transaction. The messages are looked for outside, where that delays nobody's mail."""
+        total = 0
+        ids = await self._waiting_ids(selection, None)
+        while ids:
+            total += await write(self._writer, change(ids))
+            ids = await self._waiting_ids(selection, ids[-1]) if len(ids) == _BATCH else []
         return total
+
+    async def _waiting_ids(self, selection: Selection, after: str | None) -> list[str]:
+        return await self._searches.read(lambda connection: listing.waiting_ids(connection, selection, after, _BATCH))
 
     def gates(self) -> Mapping[str, Gate]:
         """Return the held upstreams."""

@@ -34,6 +34,10 @@ def waiting_ids(connection: Connection, selection: Selection, after: str | None,
 
 
 def _upstreams(connection: Connection, selection: Selection) -> Sequence[str]:
+    if selection.client is not None:
+        waiting = select(counts.c.total).where(counts.c.kind == "client", counts.c.name == selection.client)
+        if not connection.execute(waiting).scalar():
+            return []
     if selection.upstream is not None:
         return [selection.upstream]
     names = select(counts.c.name).distinct().where(counts.c.kind == "upstream", counts.c.total > 0)

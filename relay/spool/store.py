@@ -58,6 +58,7 @@ class Spool:
         self._counts = Counts()
         self._gates = Gates(self._bells)
         self._reader = Reader(database, "spool-reader")
+        self._searches = Reader(database, "spool-searches")
         self._contents = Reader(database, "spool-contents")
         self._writer = Writer(database, Statements(database), identifiers, clock, self._committed)
         self._removal = Removal(self._writer)
@@ -75,7 +76,7 @@ class Spool:
         self.outgoing = StoreOutgoing(
             self._writer, self._reader, self.intake, claiming, handover, self._gates, self._bells
         )
-        self.inspection = StoreInspection(self._writer, self._reader, self._gates, read_chunk)
+        self.inspection = StoreInspection(self._writer, self._reader, self._searches, self._gates, read_chunk)
 
     @classmethod
     async def open(
@@ -131,6 +132,7 @@ class Spool:
                 await self._writer.submit(probe, None)
         await self._writer.aclose()
         await self._reader.aclose()
+        await self._searches.aclose()
         await self._contents.aclose()
         self._database.dispose()
 
