@@ -143,12 +143,12 @@ class Daemon:
         self._prepare_series()
         self._spool = await self._open_spool()
         exits.push_async_callback(self._spool.aclose)
-        self._listeners = Listeners(settings, self._secrets, self._spool.intake, self.journal)
         self._upstreams = {name: upstream_of(name, settings, self._secrets) for name in settings.upstream}
         exits.push_async_callback(self._close_upstreams)
         self._dispatcher = Dispatcher(
             settings, self._spool.outgoing, self._upstreams, self.journal, self._spool.intake.put
         )
+        self._listeners = Listeners(settings, self._secrets, self._spool.intake, self.journal, self._dispatcher.direct)
         self._life = RunningLife(
             lambda: self._settings, self._secrets, self._spool, self._listeners, self._dispatcher, self._upstreams
         )
@@ -168,6 +168,7 @@ class Daemon:
         """Tell everybody; what closes the parts comes after."""
         self._life.draining = True
         self._listeners.stop_accepting()
+        self._dispatcher.direct.stop()
         systemd.notify("STOPPING=1")
         self.journal.told("draining")
 

@@ -130,7 +130,7 @@ class Journal:
         for settlement in settlements:
             groups.setdefault((settlement.event, settlement.reply), []).append(settlement)
         for (event, reply), rows in groups.items():
-            outcome = _outcome(rows[0].state)
+            outcome = event if event in {"relayed", "failed"} else "deferred"
             self._settled(claim.upstream, outcome).inc(len(rows))
             if outcome == "relayed":
                 for _ in rows:
@@ -214,9 +214,3 @@ class Journal:
 
 def _mechanism(name: str) -> str:
     return name if name in MECHANISMS else "other"
-
-
-def _outcome(state: RecipientState) -> str:
-    if state is RecipientState.RELAYED:
-        return "relayed"
-    return "failed" if state is RecipientState.FAILED else "deferred"

@@ -11,7 +11,7 @@ _DELIVERY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "other")
-REFUSALS = ("auth", "relay", "sender", "recipient", "size", "rate", "loop", "syntax", "spool", "tls")
+REFUSALS = ("auth", "relay", "sender", "recipient", "size", "rate", "loop", "syntax", "spool", "tls", "upstream")
 
 
 class Metrics:

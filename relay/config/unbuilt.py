@@ -53,13 +53,12 @@ WARNED: Final = (
 """`check` and `serve` warn of these and go on. What gets built is taken off the list."""
 
 REFUSED: Final = (
-    Unbuilt("client", "delivery", values=("direct",)),
     Unbuilt("upstream", "via", values=("graph",)),
     Unbuilt("upstream", "cloud", values=("us-gov-high", "us-gov-dod", "china")),
 )
 """These are refused until they work: mail would go another way than asked for."""
 
-_INSTEAD: Final = {"delivery": '"queue"', "via": '"smtp"', "cloud": '"public"'}
+_INSTEAD: Final = {"via": '"smtp"', "cloud": '"public"'}
 
 
 def warned(tables: Mapping[str, Any]) -> Iterator[Fault]:

@@ -14,7 +14,7 @@ from relay.inbound.passwords import SecretSource
 from relay.inbound.premises import Premises
 from relay.inbound.protocol import Protocol
 from relay.journal import Journal
-from relay.spool.contract import Intake
+from relay.spool.contract import Carrier, Intake
 
 __all__ = ["InboundError", "ListenerStatus", "Listeners"]
 
@@ -25,8 +25,15 @@ class Listeners:
     `Listeners(...)`, `await start()`, any number of `await apply(...)`, `await drain(seconds)`.
     """
 
-    def __init__(self, settings: Settings, secrets: SecretSource, intake: Intake, journal: Journal) -> None:
-        self._premises = Premises(settings, secrets, intake, journal)
+    def __init__(
+        self,
+        settings: Settings,
+        secrets: SecretSource,
+        intake: Intake,
+        journal: Journal,
+        carrier: Carrier | None = None,
+    ) -> None:
+        self._premises = Premises(settings, secrets, intake, journal, carrier=carrier)
         self._listeners: list[Listener] = []
         self._closed: list[Listener] = []
         self._watcher: asyncio.Task[None] | None = None

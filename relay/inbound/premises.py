@@ -12,11 +12,14 @@ from relay.inbound.clients import Clients
 from relay.inbound.limits import LoginLimits
 from relay.inbound.passwords import Passwords, SecretSource
 from relay.journal import Journal
-from relay.spool.contract import Intake
+from relay.spool.contract import Carrier, Intake
 
 
 class Premises:
-    """Settings change at a reload, for the next command of every session; the rest stays. `now` gives milliseconds."""
+    """Settings change at a reload, for the next command of every session; the rest stays. `now` gives milliseconds.
+
+    `carrier` takes the messages of clients that wait for the upstream's own answer.
+    """
 
     def __init__(
         self,
@@ -27,11 +30,13 @@ class Premises:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        carrier: Carrier | None = None,
     ) -> None:
         self.intake = intake
         self.journal = journal
         self.limits = LoginLimits(monotonic)
         self.acceptance = Acceptance(intake, journal)
+        self.carrier = carrier
         self.draining = False
         self.certificates = Certificates(settings, secrets, ())
         self._clock = clock

@@ -238,6 +238,11 @@ class Protocol(SMTP):
         """The version of TLS that is active."""
         return self._tls_version
 
+    @property
+    def deserted(self) -> bool:
+        """True where the client has gone; a script that half-closes has said QUIT before."""
+        return self._lost or (self._inflow.ended and not len(self._inflow))
+
     def say(self, reply: Reply) -> None:
         """Send a reply when next there is nothing to do."""
         self._unsent.append(replies.wire(reply))

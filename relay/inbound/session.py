@@ -265,7 +265,12 @@ class Session:
             return self._refused(reason, reply, transaction.client, sender=sender)
         premises = self._premises
         arrival = transaction.arrival(content, premises.settings, premises.now())
+        if premises.carrier is not None and transaction.client.settings.delivery == "direct":
+            return await premises.carrier.carry(arrival, self._listening)
         return await premises.acceptance.accept(arrival)
+
+    def _listening(self) -> bool:
+        return not self._wire.deserted
 
     # ---- the rest
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from relay.address import Mailbox
 from relay.config.settings import Settings
 from relay.envelope import Envelope, Origin, Recipient
@@ -29,6 +31,7 @@ class Transaction:
         self._extended = extended
         self._keys: set[str] = set()
         self._id = ""
+        self._mark = b""
         self._section: HeaderSection | None = None
 
     def add(self, recipient: Recipient) -> None:
@@ -51,6 +54,8 @@ class Transaction:
             if refusal is not None:
                 return refusal
             self._section = section
+            if self.client.settings.delivery == "direct":
+                self._mark = hashlib.sha256(header).digest()
             self._id = intake.next_id()
             smtputf8 = self.arguments.smtputf8
             trace = received.received_field(
@@ -87,6 +92,7 @@ class Transaction:
             accepted_at=now,
             give_up_at=now + round(settings.give_up_after(self.client.name) * 1000),
             priority=_PRIORITIES[self.client.settings.priority],
+            mark=self._mark,
         )
 
 

@@ -19,6 +19,11 @@ class Wire(Protocol):
         """The version of TLS that is active, like `TLSv1.3`."""
         ...
 
+    @property
+    def deserted(self) -> bool:
+        """True where the client has gone, as far as can be seen: nothing more of it will come in."""
+        ...
+
     def say(self, reply: Reply) -> None:
         """Send a reply, at the latest when the session waits for input."""
         ...

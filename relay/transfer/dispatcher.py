@@ -12,6 +12,8 @@ from relay.journal import Journal
 from relay.spool.contract import Outgoing, SpoolError
 from relay.transfer.alerts import Alerts, Post
 from relay.transfer.custody import RENEW_EVERY, Custody
+from relay.transfer.direct import Direct
+from relay.transfer.direct_record import Records
 from relay.transfer.lane import Lane
 from relay.transfer.postmaster import Postmaster
 from relay.transfer.settling import Settling
@@ -49,6 +51,7 @@ class Dispatcher:
         self._alerts = Alerts(self._around, self.usable, post)
         postmaster = Postmaster(self._around, self.usable)
         self._settling = Settling(self._around, self._custody, postmaster, self._alerts)
+        self.direct = Direct(self._around, self._lane_of, Records(self._around, postmaster, self._alerts))
         self._upstreams = dict(upstreams)
         self._lanes: dict[str, Lane] = {}
         self._leaving: set[Lane] = set()
@@ -84,6 +87,9 @@ class Dispatcher:
         """Return once nothing is sent by this object any more, which `apply` replaced or removed: it may be closed."""
         for lane in [*self._lanes.values(), *self._leaving]:
             await lane.attempts.finish(upstream)
+
+    def _lane_of(self, upstream: str) -> Lane | None:
+        return self._lanes.get(upstream)
 
     def usable(self, upstream: str) -> bool:
         """True where mail goes out by it just now: neither held nor unreachable."""
@@ -127,6 +133,7 @@ class Dispatcher:
         for lane in lanes:
             lane.attempts.interrupt(past_dot=True)
         await self._wait_for_attempts(lanes, ends_at)
+        await self.direct.settled(max(0.5, ends_at - loop.time()))
         left = {*self._running(lanes), *([self._renewal] if self._renewal else [])}
         for task in left:
             task.cancel()

@@ -40,9 +40,9 @@ class Meter:
         """Return how many messages, and recipients, are admitted now; None: any number."""
         return self._throttle.room(self._clock())
 
-    def opens_at(self) -> int:
-        """Return when one more message to one recipient is admitted."""
-        return self._throttle.admits_at(1, self._clock())
+    def opens_at(self, recipients: int = 1) -> int:
+        """Return when one more message, to so many recipients, is admitted."""
+        return self._throttle.admits_at(recipients, self._clock())
 
     def quotas(self) -> dict[str, Quota]:
         """Return what is used of each limit, by the setting's name."""

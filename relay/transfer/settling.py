@@ -48,7 +48,7 @@ class Settling:
                 claim.message, row, terms.at, terms.queue.delay_notice
             ):
                 settlement = replace(settlement, delay_told=True)
-            settled.append((settlement, _finding(row, settlement, outcome)))
+            settled.append((settlement, finding_of(row, settlement, outcome)))
         await self._record(claim, settled, dsn=dsn)
 
     async def expire(self, claim: Claim) -> None:
@@ -111,7 +111,8 @@ class Settling:
             self.troubled -= troubled
 
 
-def _finding(row: SpooledRecipient, settlement: Settlement, outcome: Outcome) -> Finding:
+def finding_of(row: SpooledRecipient, settlement: Settlement, outcome: Outcome) -> Finding:
+    """Return what a notice would tell of a recipient."""
     said: Reply | None = None if isinstance(outcome, Uncertain) else outcome.reply
     advice = outcome.row if isinstance(outcome, Failed | Deferred) else ""
     return Finding(row, settlement.reply or expired(said), said, advice)

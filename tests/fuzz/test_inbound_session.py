@@ -74,6 +74,10 @@ class Octets:
         self._piece = piece
 
     @property
+    def deserted(self) -> bool:
+        return False
+
+    @property
     def tls(self) -> str | None:
         return None
 

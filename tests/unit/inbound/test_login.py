@@ -60,6 +60,10 @@ class Script:
         self.said: list[Reply] = []
 
     @property
+    def deserted(self) -> bool:
+        return False
+
+    @property
     def tls(self) -> str | None:
         return None
 

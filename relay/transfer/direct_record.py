@@ -1,0 +1,103 @@
+"""Records what came of messages whose clients waited: for the trace, and for what has to go on without them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from relay.spool.contract import SpoolError
+from relay.spool.records import RecipientState, Settlement
+from relay.transfer.alerts import Alerts
+from relay.transfer.direct_delivery import Delivery
+from relay.transfer.direct_reply import lasting
+from relay.transfer.outcome import Outcome, Relayed, Uncertain
+from relay.transfer.postmaster import Posted, Postmaster, worth_telling
+from relay.transfer.settlement import NO_FINAL_REPLY, Terms, settlement_for
+from relay.transfer.settling import finding_of
+from relay.transfer.surroundings import Surroundings
+
+_PAUSE: Final = 0.5
+_TRACE_PATIENCE: Final = 60.0
+"""Seconds for which a spool in trouble is asked to take what only the trace would lack."""
+
+
+def settlement_of(position: int, outcome: Outcome) -> Settlement:
+    """Return the record of a recipient whose client knows the answer: final, whatever it is; the client may repeat."""
+    if isinstance(outcome, Relayed):
+        return Settlement(position, RecipientState.RELAYED, "relayed", outcome.reply)
+    if isinstance(outcome, Uncertain):
+        return Settlement(position, RecipientState.FAILED, "uncertain", NO_FINAL_REPLY)
+    event = "failed" if lasting(outcome) else "deferred"
+    return Settlement(position, RecipientState.FAILED, event, outcome.reply)
+
+
+class Records:
+    """Writes what `Direct` finds out."""
+
+    def __init__(self, surroundings: Surroundings, postmaster: Postmaster, alerts: Alerts) -> None:
+        self._around = surroundings
+        self._postmaster = postmaster
+        self._alerts = alerts
+
+    async def told(self, delivery: Delivery, outcomes: Sequence[Outcome]) -> None:
+        """Record outcomes that the client knows: nothing is left to do. Gives up after a while, and never raises."""
+        settlements = [settlement_of(at, outcome) for at, outcome in enumerate(outcomes)]
+        self._journal(delivery, settlements)
+        await self._write(delivery, settlements, (), _TRACE_PATIENCE)
+
+    async def taken(self, delivery: Delivery, outcomes: Sequence[Outcome], patience: float) -> bool:
+        """Record a message that is ours now: refused recipients bounce, others are tried again by the queue.
+
+        True when it is on stable storage; False where the spool did not take it for so many seconds.
+        """
+        around = self._around
+        terms = Terms(around.clock(), around.settings.queue, around.chance())
+        claim = delivery.claim(delivery.upstream)
+        settled = []
+        for row, outcome in zip(claim.recipients, outcomes, strict=True):
+            settlement = settlement_for(row, outcome, terms)
+            settled.append((settlement, finding_of(row, settlement, outcome)))
+        posted: list[Posted] = []
+        if any(map(worth_telling, settled)):
+            posted = await self._postmaster.notices(claim, settled, dsn=delivery.dsn)
+        settlements = [settlement for settlement, _ in settled]
+        if not await self._write(delivery, settlements, posted, patience):
+            return False
+        self._journal(delivery, settlements)
+        for notice in posted:
+            around.journal.notice_put(notice.arrival, delivery.arrival.id, notice.kind)
+        for reason in {settlement.hold_reason for settlement in settlements if settlement.hold_reason is not None}:
+            await self._alerts.message_held(delivery.upstream, reason, claim.message)
+        return True
+
+    async def came_late(self, delivery: Delivery, outcomes: dict[int, Outcome]) -> None:
+        """Record outcomes, by position, of which the client heard only that nobody knows them."""
+        if not outcomes:
+            return
+        settlements = [settlement_of(at, outcome) for at, outcome in outcomes.items()]
+        self._journal(delivery, settlements)
+        try:
+            await self._around.outgoing.amend(delivery.arrival.id, delivery.upstream, settlements)
+        except SpoolError as error:
+            self._around.journal.failed("direct.amend", error)
+
+    def _journal(self, delivery: Delivery, settlements: Sequence[Settlement]) -> None:
+        self._around.journal.settled(delivery.claim(delivery.upstream), settlements, self._around.clock())
+
+    async def _write(
+        self, delivery: Delivery, settlements: Sequence[Settlement], posted: Sequence[Posted], patience: float
+    ) -> bool:
+        loop, around = asyncio.get_running_loop(), self._around
+        arrival, notices = delivery.arrival_at(delivery.upstream), [notice.arrival for notice in posted]
+        until = loop.time() + patience
+        while True:
+            try:
+                await around.outgoing.record(arrival, settlements, notices)
+            except SpoolError as error:
+                if loop.time() + _PAUSE >= until:
+                    around.journal.failed("direct.record", error)
+                    return False
+                await asyncio.sleep(_PAUSE)
+            else:
+                return True
