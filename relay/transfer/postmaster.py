@@ -9,6 +9,7 @@ from relay.address import Mailbox, parse_mailbox
 from relay.envelope import WHOLE, Body, Content, DsnReturn, Envelope, Notify, Origin, Recipient
 from relay.spool.contract import Arrival, SpoolError
 from relay.spool.records import Claim, RecipientState, Settlement
+from relay.transfer.automatic import is_notice
 from relay.transfer.bounce import Original, Stamp, bounce_for
 from relay.transfer.dsn import Customs, Finding, Notice, NoticeKind, notices_due
 from relay.transfer.route import Route, route_for
@@ -51,6 +52,9 @@ class Postmaster:
                 self._around.journal.warned("nobody_to_tell", id=message.id, upstream=claim.upstream)
             return []
         original = await original_of(claim.content, full=message.dsn_return is DsnReturn.FULL)
+        if is_notice(original.octets, message.reverse_path):
+            self._around.journal.warned("nobody_to_tell", id=message.id, upstream=claim.upstream)
+            return []
         return [self._posted(notice, claim, original, route) for notice in due]
 
     def _customs(self, claim: Claim, route: Route, *, dsn: bool) -> Customs:

@@ -131,3 +131,23 @@ async def test_a_bounce_goes_by_the_next_upstream_where_its_own_is_down(tmp_path
         await stage.put("a@far.test", give_up=0.2)
         await until(lambda: len(other.offers) == 1, "the bounce")
         assert other.offers[0].envelope.reverse_path is None
+
+
+@pytest.mark.parametrize("sender", [None, "clinic@gmail.com"])
+async def test_nobody_is_told_of_another_relays_notice(tmp_path: Path, sender: str | None) -> None:
+    actor = Actor("isp", NO)
+    settings = settings_of(tmp_path, {"isp": SMTP}, client={"failures_to": ("reception@clinic.test",)})
+    report = b"Content-Type: multipart/report; report-type=delivery-status; boundary=x\r\n\r\n--x--\r\n"
+    async with Stage(tmp_path, settings, actor) as stage:
+        await stage.settled(await stage.put("a@far.test", sender=sender, content=report), "failed")
+        await asyncio.sleep(QUIET)
+        assert len(actor.offers) == 1
+
+
+async def test_failures_to_hears_of_what_had_no_sender(tmp_path: Path) -> None:
+    actor = Actor("isp", NO)
+    settings = settings_of(tmp_path, {"isp": SMTP}, client={"failures_to": ("reception@clinic.test",)})
+    async with Stage(tmp_path, settings, actor) as stage:
+        await stage.put("a@far.test", sender=None)
+        await until(lambda: len(actor.offers) == 2, "the notice")
+        assert [str(one.forward_path) for one in actor.offers[1].envelope.recipients] == ["reception@clinic.test"]
