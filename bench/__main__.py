@@ -41,7 +41,7 @@ def main() -> None:
     minutes = (time.monotonic() - began) / 60
     measured = measured_part(report, _circumstances(given.cells, given.rounds, given.seconds, minutes))
     print(measured)
-    if not given.cells:
+    if not given.cells and len(report.failed) < len(parts):
         _PAGE.write_text(with_measured(_PAGE.read_text(), measured))
     sys.exit(1 if report.failed else 0)
 
@@ -75,6 +75,12 @@ def _measure(name: str, part: Part, report: Report) -> None:
 def _compare(cell: Cell, rounds: int, seconds: float, report: Report) -> None:
     relay, postfix = measure(cell, rounds, seconds)
     report.compared.append(Compared(cell, relay, postfix))
+    rates = f"{relay.rate.median:.0f} : {postfix.rate.median:.0f} messages/s"
+    print(
+        f"  {rates}, CPU {relay.cpu.median * 1000:.2f} : {postfix.cpu.median * 1000:.2f} ms",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _start(report: Report) -> None:

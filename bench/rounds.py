@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from bench.systems import Entrance, Relay, System, TunedPostfix
 from tests.rig.certificate import CertificateAuthority
 
 _WARM_UP = 200
-_SETTLING = 0.3
+SETTLING = 0.3
 """Seconds after the sink's last message in which a system ends its work on it, before its CPU is read."""
 
 Load = Callable[[Cell, int, Sink, int], Throughput]
@@ -90,13 +90,19 @@ def interleaved(
     """The rounds of each system, after a warm-up."""
     results: list[list[Round]] = [[] for _ in systems]
     counts = [_count_for(cell, system, sink, load, seconds) for system in systems]
-    for number in range(rounds):
-        for at in sorted(range(len(systems)), reverse=number % 2 == 1):
-            result = _round(cell, systems[at], sink, load, counts[at])
-            results[at].append(result)
-            # The next is as long, however this one's speed was misjudged.
-            counts[at] = max(cell.sessions, round(result.rate * seconds))
+    for at in turns(len(systems), rounds):
+        result = _round(cell, systems[at], sink, load, counts[at])
+        results[at].append(result)
+        # The next is as long as asked for, however the warm-up or this one misjudged the speed.
+        counts[at] = max(cell.sessions, round(result.rate * seconds))
     return results
+
+
+def turns(systems: int, rounds: int) -> Iterator[int]:
+    """Whose turn it is: all once a round, in the opposite order each time."""
+    for number in range(rounds):
+        order = range(systems)
+        yield from reversed(order) if number % 2 else order
 
 
 def _count_for(cell: Cell, system: System, sink: Sink, load: Load, seconds: float) -> int:
@@ -109,7 +115,7 @@ def _count_for(cell: Cell, system: System, sink: Sink, load: Load, seconds: floa
 def _round(cell: Cell, system: System, sink: Sink, load: Load, messages: int) -> Round:
     before = system.cost().cpu
     throughput = load(cell, system.port, sink, messages)
-    time.sleep(_SETTLING)
+    time.sleep(SETTLING)
     return Round(throughput, system.cost().cpu - before)
 
 

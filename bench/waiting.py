@@ -18,6 +18,7 @@ from bench.cells import Cell
 from bench.figures import Spread, spread
 from bench.load import Throughput, by_smtp_source
 from bench.machine import use_disk
+from bench.rounds import SETTLING, turns
 from bench.sinks import Sink, SmtpSink
 from bench.starting import started
 from bench.systems import Cost, cost_of
@@ -84,8 +85,10 @@ class WaitingRelay:
         return cost_of(self.process.process.pid)
 
     def send(self, sink: Sink, messages: int) -> Throughput:
-        """Relay so many for the open upstream."""
-        return by_smtp_source(_CELL, self.process.port("in"), sink, messages)
+        """Relay so many for the open upstream, and let it end its work on them."""
+        throughput = by_smtp_source(_CELL, self.process.port("in"), sink, messages)
+        time.sleep(SETTLING)
+        return throughput
 
     def side(self, start: float) -> Side:
         """What it takes now."""
@@ -118,14 +121,11 @@ def _compared(
 ) -> tuple[Spread, Spread]:
     trial = [relay.send(sink, _TRIAL) for relay in (empty, waiting, empty, waiting)]
     count = max(_TRIAL, int(_TRIAL / trial[2].relayed_in * seconds))
-    accepted, relayed = [], []
-    for number in range(pairs):
-        both = (empty, waiting) if number % 2 == 0 else (waiting, empty)
-        results = {relay: relay.send(sink, count) for relay in both}
-        accepted.append(results[empty].accepted_in / results[waiting].accepted_in)
-        relayed.append(results[empty].relayed_in / results[waiting].relayed_in)
-        rates = [(relay, results[relay].messages / results[relay].relayed_in) for relay in (empty, waiting)]
-        print(f"  pair {number + 1}: empty {rates[0][1]:.0f}/s, waiting {rates[1][1]:.0f}/s", flush=True)
+    both: tuple[list[Throughput], list[Throughput]] = [], []
+    for at in turns(2, pairs):
+        both[at].append((empty, waiting)[at].send(sink, count))
+    accepted = [first.accepted_in / second.accepted_in for first, second in zip(*both, strict=True)]
+    relayed = [first.relayed_in / second.relayed_in for first, second in zip(*both, strict=True)]
     return spread(accepted), spread(relayed)
 
 

@@ -1,0 +1,1 @@
+"""The measurements' own arithmetic and tables."""
