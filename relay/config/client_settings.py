@@ -96,7 +96,8 @@ class ClientSettings(Section):
         default=(), description="besides the reverse-path: who hears of what could not be sent"
     )
     delivery: Delivery = Field(
-        default="queue", description="queue: 250 once it is safe on disk; direct: the upstream's own answer"
+        default="queue",
+        description="queue: 250 once it is safe on disk; direct: the client waits and gets the upstream's own answer",
     )
     bcc: MailAddresses = Field(default=(), description="who gets a copy of everything sent")
     receipts: StrictBool = Field(default=True, description="whether a request for a delivery receipt is honoured")

@@ -93,7 +93,7 @@ networks = ["10.0.0.5/24"]
 username = "x"
 password = { env = "A", file = "b" }
 upstream = ["isp", "ips"]
-delivery = "direct"
+delivery = "at once"
 [upstream."isp"]
 type = "smtp"
 hots = "mail.test"
