@@ -35,16 +35,21 @@ class Room:
         self._left = 0
         self._coming = 0
         self._refusal: SpoolError | None = None
+        self.refused: SpoolError | None = None
+        self.refused_at = float("-inf")
 
     def refusal(self) -> SpoolError | None:
         """Return why there is too little room; None when there is enough."""
         if self._folder is None:
             return None
-        age = monotonic() - self._looked
+        now = monotonic()
+        age = now - self._looked
         if age >= _EVERY or (age >= _AGAIN and (self._left < 0 or self._refusal is not None)):
             self._look(self._folder)
         elif self._left < 0 and self._refusal is None:
             self._refusal = self._too_little(self._folder, self._left + self._reserve)
+        if self._refusal is not None:
+            self.refused, self.refused_at = self._refusal, now
         return self._refusal
 
     def space(self) -> Space | None:

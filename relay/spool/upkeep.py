@@ -29,6 +29,7 @@ _LEASES: Final = 2.0
 _TIDY: Final = 3600.0
 _FIRST_TIDY: Final = 60.0
 _QUIET: Final = 10.0
+_CALM: Final = 3.0
 _DAY: Final = 86_400_000
 _BATCH: Final = 100
 _FREE_PAGES: Final = 2_000
@@ -108,13 +109,14 @@ class Upkeep:
         await self._truncate()
 
     def _tell_of_room(self) -> None:
-        """Log when there begins to be too little, and when there is enough again."""
-        refusal = self._room.refusal()
-        if (refusal is not None) == self._refusing:
+        """Log when there begins to be too little, and when there has been enough for a while: it comes and goes."""
+        self._room.refusal()
+        refusing = monotonic() - self._room.refused_at < _CALM
+        if refusing == self._refusing:
             return
-        self._refusing = refusal is not None
-        if refusal is not None:
-            self._log.write(logging.ERROR, "spool_full", {"text": str(refusal)})
+        self._refusing = refusing
+        if refusing:
+            self._log.write(logging.ERROR, "spool_full", {"text": str(self._room.refused)})
         else:
             self._log.write(logging.INFO, "spool_recovered", {})
 
