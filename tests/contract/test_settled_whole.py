@@ -12,7 +12,7 @@ from sqlalchemy import select
 from relay.spool import schema
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database
-from tests.contract.conftest import Store
+from tests.contract.conftest import Store, until
 from tests.contract.dying import Countdown
 from tests.contract.outcomes import mixed
 from tests.soak.audit import copied, faults_of
@@ -36,6 +36,8 @@ async def test_what_fails_at_any_statement_changes_nothing(store: Store, countdo
     await store.put(recipients=4)
     claim = await store.claim_one()
     settlements = mixed(claim, store.clock() + 60_000)
+    # Until then the writer has something of its own to write.
+    await until(lambda: not store.spool._writer.unsafe)
     before = _everything(store)
     for number in range(1, 100):
         countdown.left = number
