@@ -1,19 +1,23 @@
 """SIGTERM while everybody is in the middle of something."""
 
+import smtplib
 import socket
+import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 
+from tests.rig.odd import OddServer, Talk, up_to
 from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
 from tests.rig.waiting import wait_until
 from tests.scenario.conftest import StartRelay, plain_settings
-from tests.scenario.load import Load, digest_in, mark_in
+from tests.scenario.load import Load, body_of, digest_in, mark_in
 from tests.soak.audit import copied, excuses_in, faults_of
 
 
-def _half_a_message(port: int) -> socket.socket:
-    """A session in the middle of DATA that says nothing more."""
+def _in_data(port: int) -> socket.socket:
+    """A session that was told to go on with its content."""
     session = socket.create_connection(("127.0.0.1", port), timeout=30)
     session.sendall(b"EHLO slow\r\n")
     for command in (b"MAIL FROM:<a@clinic.test>", b"RCPT TO:<half@example.test>", b"DATA"):
@@ -21,7 +25,14 @@ def _half_a_message(port: int) -> socket.socket:
     seen = b""
     while b"\r\n354 " not in seen:
         seen += session.recv(4096)
-    session.sendall(b"From: <a@clinic.test>\r\n\r\n" + b"half\r\n" * 400_000)
+    session.sendall(b"From: <a@clinic.test>\r\n\r\n")
+    return session
+
+
+def _half_a_message(port: int) -> socket.socket:
+    """A session in the middle of DATA that says nothing more."""
+    session = _in_data(port)
+    session.sendall(b"half\r\n" * 400_000)
     return session
 
 
@@ -81,3 +92,61 @@ def test_killed_while_it_drains(provider: ScriptedServer, start_relay: StartRela
 
 def _arrived(provider: ScriptedServer) -> dict[str, str]:
     return {mark_in(transaction.content): digest_in(transaction.content) for transaction in provider.accepted}
+
+
+def _upload(session: socket.socket, heard: list[bytes]) -> None:
+    """Send 25 MiB of content in some seconds; what is heard behind the final dot goes to `heard`."""
+    piece = body_of("upload", 256 * 1024)
+    for _ in range(100):
+        session.sendall(piece)
+        time.sleep(0.03)
+    session.sendall(b".\r\n")
+    heard.append(session.recv(4096))
+
+
+def test_stopped_twice_at_every_stage(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    """Clients in handshakes, in AUTH, in a large upload; upstreams that greet, shake hands, or answer never."""
+    waits: list[Talk] = [up_to(b"STARTTLS", b"220 go\r\n", b"STARTTLS"), up_to(b"EHLO", b"")]
+    with ExitStack() as running:
+        odd = [running.enter_context(OddServer(*[talk] * 9)) for talk in waits]
+        upstream = {"type": "smtp", "host": "127.0.0.1", "verify": "none"}
+        settings = plain_settings(provider.port)
+        settings["listener"] |= {"starttls": {"security": "starttls"}, "tls": {"security": "implicit"}}
+        settings["upstream"] |= {f"odd{at}": upstream | {"port": server.port} for at, server in enumerate(odd)}
+        clients = {
+            name: {"username": name, "password": {"env": "P"}, "upstream": name} for name in settings["upstream"]
+        }
+        settings["client"] |= clients
+        relay = start_relay(settings, {"P": "secret"})
+        for name in clients:
+            with smtplib.SMTP("127.0.0.1", relay.port(), timeout=30) as connection:
+                connection.login(name, "secret")
+                connection.sendmail("a@clinic.test", [f"{name}@example.test"], b"Subject: x\r\n\r\nx\r\n")
+        heard: list[bytes] = []
+        upload = threading.Thread(target=_upload, args=(running.enter_context(_in_data(relay.port())), heard))
+        upload.start()
+        sessions = [
+            socket.create_connection(("127.0.0.1", relay.port(name)), timeout=30) for name in relay.listener_ports
+        ]
+        for session, said in zip(
+            sessions, (b"EHLO x\r\nAUTH LOGIN\r\n", b"EHLO x\r\nSTARTTLS\r\n", b"\x16\x03\x01"), strict=True
+        ):
+            running.enter_context(session)
+            session.sendall(said)
+        provider.wait_for(1)
+        assert relay.process is not None
+        began = time.monotonic()
+        relay.process.terminate()
+        relay.wait_for_event("draining")
+        relay.process.terminate()
+        assert relay.process.wait(30) == 0
+        assert time.monotonic() - began < 25
+        upload.join(30)
+    assert relay.log("error") == []
+    with copied(relay.state_dir) as spool:
+        assert faults_of(spool) == []
+        kept = {path for (path,) in spool.execute("SELECT forward_path FROM recipients WHERE state = 'queued'")}
+    assert {"odd0@example.test", "odd1@example.test"} <= kept
+    assert b"250 2.0.0 Ok: queued" in heard[0], "what was coming in may end"
+    arrived = [one for one in provider.accepted if "<half@example.test>" in one.recipients]
+    assert len(arrived) + ("half@example.test" in kept) == 1
