@@ -3,6 +3,8 @@
 import smtplib
 import socket
 
+import pytest
+
 from tests.rig.relay import RelayProcess
 from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
@@ -121,3 +123,31 @@ def test_a_message_on_its_way_survives_a_change_of_its_upstream(
         other.wait_for(1)
     assert len(provider.wait_for(1)) == 1
     assert relay.log("uncertain") == []
+
+
+@pytest.mark.parametrize("how", ["data", "bdat"])
+def test_sighup_in_the_middle_of_a_message(provider: ScriptedServer, start_relay: StartRelay, how: str) -> None:
+    relay = start_relay(_listeners(plain_settings(9), "submission", "old"))
+    body = MESSAGE + b"x" * 70 + b"\r\n" * 1_500_000
+    half = len(body) // 2
+    with smtplib.SMTP("127.0.0.1", relay.port("old"), timeout=30) as connection:
+        connection.ehlo()
+        connection.mail(SENDER)
+        connection.rcpt("patient@example.test")
+        if how == "data":
+            assert connection.docmd("DATA")[0] == 354
+            connection.send(body[:half])
+        else:
+            connection.send(b"BDAT %d\r\n%b" % (half, body[:half]))
+            assert connection.getreply()[0] == 250
+        # Its listener is gone, its client has another name, its upstream another address.
+        settings = _listeners(plain_settings(provider.port), "submission")
+        settings["client"] = {"other": settings["client"]["clinic"]}
+        _reload(relay, settings)
+        last = b".\r\n" if how == "data" else b""
+        connection.send((b"" if how == "data" else b"BDAT %d LAST\r\n" % (len(body) - half)) + body[half:] + last)
+        code, text = connection.getreply()
+        assert code == 250, text
+    [arrived] = provider.wait_for(1)
+    assert arrived.content.endswith(body)
+    assert relay.log("error") == []
