@@ -36,6 +36,8 @@ class Wanted:
     upstream: str
     messages: int
     recipients: int
+    among: tuple[str, ...] = ()
+    """Where not empty: of these messages, whatever else is due before them."""
 
 
 class Claiming:
@@ -62,9 +64,12 @@ class Claiming:
 
     def _claim(self, transaction: Transaction, wanted: Wanted) -> list[Claim]:
         due = _Due(wanted)
-        for priority in Priority:
-            if len(due.groups) < wanted.messages:
-                due.read(transaction, priority.value)
+        if wanted.among:
+            due.read_among(transaction)
+        else:
+            for priority in Priority:
+                if len(due.groups) < wanted.messages:
+                    due.read(transaction, priority.value)
         claims: list[Claim] = []
         if due.groups:
             cursor, statements = transaction.cursor, transaction.statements
@@ -82,6 +87,8 @@ class Claiming:
             cursor.many(statements.take, taken)
             transaction.count(wanted.upstream, _QUEUED, -len(taken))
             transaction.count(wanted.upstream, _IN_FLIGHT, len(taken))
+        if wanted.among:
+            return claims
         full = bool(claims) and len(claims) == wanted.messages
         due_at = transaction.now if full else next_due_at(transaction, wanted.upstream)
         # Told with this group's commit, so that it can't undo the ring of a later one.
@@ -152,6 +159,14 @@ class _Due:
         if read == limit and len(self.groups) > 1 and len(last) < wanted.recipients:
             # The limit may have cut through this message: it is taken whole next time.
             self.groups.pop()
+
+    def read_among(self, transaction: Transaction) -> None:
+        """Add the rows of the messages named."""
+        wanted, statements = self._wanted, transaction.statements
+        keys = statements.several(wanted.among)
+        values = (keys, wanted.upstream, _QUEUED, transaction.now)
+        for row in transaction.cursor.rows(statements.due_among, values):
+            self._add(row)
 
     def _add(self, row: tuple[Any, ...]) -> bool:
         """Return False when the row does not fit any more."""

@@ -131,6 +131,16 @@ class Outgoing(Protocol):
         """
         ...
 
+    async def claim_overdue(
+        self, upstream: str, recipients: int, after: str, now: int, untold_before_at: int
+    ) -> tuple[Sequence[Claim], str | None]:
+        """Lease some of what is due and beyond its time, in the order of IDs, those behind `after`.
+
+        Meant are messages to be given up by `now`, and those accepted up to `untold_before_at` whose sender asked to
+        hear of a delay and has not. Returns also behind which ID to go on, None at the end. Raises SpoolError.
+        """
+        ...
+
     def hand_to(self, upstream: str, taker: Taker) -> None:
         """From now on what is put goes to `taker` at once, claimed, where it has room and nothing older is due."""
         ...

@@ -15,6 +15,7 @@ from relay.spool.handover import Handover
 from relay.spool.intake import StoreIntake
 from relay.spool.jobs import each, write
 from relay.spool.moves import move
+from relay.spool.overdue import overdue
 from relay.spool.reader import Reader
 from relay.spool.recording import amend, record
 from relay.spool.records import Claim, Gate, Settlement, Use
@@ -51,7 +52,20 @@ class StoreOutgoing:
 
     async def claim(self, upstream: str, messages: int, recipients: int) -> Sequence[Claim]:
         """Lease what is due, high priority and oldest first. Raises SpoolError."""
-        wanted = Wanted(upstream, messages, recipients)
+        return await self._claim(Wanted(upstream, messages, recipients))
+
+    async def claim_overdue(
+        self, upstream: str, recipients: int, after: str, now: int, untold_before_at: int
+    ) -> tuple[Sequence[Claim], str | None]:
+        """Lease what is due and beyond its time. Raises SpoolError."""
+        ids, behind = await self._reader.read(
+            lambda connection: overdue(connection, upstream, after, now, untold_before_at)
+        )
+        if not ids:
+            return (), behind
+        return await self._claim(Wanted(upstream, len(ids), recipients, tuple(ids))), behind
+
+    async def _claim(self, wanted: Wanted) -> Sequence[Claim]:
         # A caller cancelled meanwhile leaves claims that nobody knows of: they are given back.
         future: asyncio.Future[list[Claim]] = self._writer.submit(self._claiming.claim, wanted, _BEHIND, lasting=False)
         try:

@@ -87,11 +87,10 @@ class Statements:
     def _claiming(self) -> None:
         compile_ = self._database.compile
         r = recipients.c
+        claimed = select(*RECIPIENT_COLUMNS, *MESSAGE_COLUMNS).join(messages, messages.c.id == r.message)
         # upstream, priority, now, limit
         self.due = compile_(
-            select(*RECIPIENT_COLUMNS, *MESSAGE_COLUMNS)
-            .join(messages, messages.c.id == r.message)
-            .where(
+            claimed.where(
                 r.upstream == bindparam("upstream"),
                 r.priority == bindparam("priority"),
                 QUEUED,
@@ -99,6 +98,17 @@ class Statements:
             )
             .order_by(r.next_attempt_at, r.message, r.position)
             .limit(bindparam("limit"))
+            .with_for_update(skip_locked=True, of=recipients)
+        )
+        # messages, upstream, state, now; no index of an upstream: SQLite would go through all that waits there
+        self.due_among = compile_(
+            claimed.where(
+                self._among(r.message),
+                r.upstream.concat(literal_column("''")) == bindparam("upstream"),
+                r.state == bindparam("queued"),
+                r.next_attempt_at <= bindparam("now"),
+            )
+            .order_by(r.message, r.position)
             .with_for_update(skip_locked=True, of=recipients)
         )
         # upstream, upstream, upstream

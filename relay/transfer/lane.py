@@ -7,15 +7,16 @@ import contextlib
 from collections.abc import Awaitable, Sequence
 
 from relay.config.upstream_settings import UpstreamSettings
+from relay.reply import Reply
 from relay.spool.records import Claim, Gate
 from relay.transfer.alerts import Alerts
 from relay.transfer.attempts import Attempts
 from relay.transfer.classification import provider_of
 from relay.transfer.clock import steady_clock
 from relay.transfer.custody import Custody
-from relay.transfer.dsn import delay_due
 from relay.transfer.meter import Meter
-from relay.transfer.outcome import Deferred, Outcome, Relayed
+from relay.transfer.outcome import Relayed
+from relay.transfer.overdue import Overdue, missed
 from relay.transfer.pace import Pace
 from relay.transfer.settling import Settling
 from relay.transfer.standing import Standing
@@ -24,8 +25,8 @@ from relay.transfer.throttle import Limits
 from relay.transfer.verdict import outcome_of_probe
 from relay.upstream.contract import Conversation, Upstream
 
-_SWEEP = 50
-"""Messages looked at in one trial of an unreachable upstream: those whose time is over are given up there."""
+_SWEEP = 60_000
+"""Milliseconds between two looks at what waits beyond its time behind the upstream's limits."""
 
 _LOOK = 500
 """Milliseconds between two looks at what may change without stirring us: a gate that somebody opens, a limit."""
@@ -62,6 +63,9 @@ class Lane:
         self._stopping = False
         self._hurried = False
         self._dry = False
+        self._overdue = Overdue(self.name, surroundings, custody, settling)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._swept_at = 0
         self._probe: asyncio.Task[Conversation] | None = None
         self._configure(settings)
 
@@ -90,7 +94,7 @@ class Lane:
 
     def stop(self) -> None:
         """Claim no more, and begin nothing; what is being sent goes on."""
-        self._stopping = self.attempts.stopped = True
+        self._stopping = self.attempts.stopped = self._overdue.stopped = True
         self._stir.set()
         if self._probe is not None:
             self._probe.cancel()
@@ -144,17 +148,27 @@ class Lane:
         self._hurried = False
         messages, recipients = self._room(now)
         if messages <= 0:
+            if now - self._swept_at >= _SWEEP and self.meter.limited:
+                self._sweep(None)
             # What is claimed already may have taken up what the limits admit: then the end of an attempt stirs.
-            await self._rest(max(self.meter.opens_at(), now + _LOOK))
+            await self._rest(max(min(self.meter.opens_at(), self._swept_at + _SWEEP), now + _LOOK))
             return
         claims = await self._claim(messages, recipients)
         if self.standing.closed or self._stopping:
             # Meanwhile the upstream was held or lost.
             await self._settling.give_back(claims)
             return
-        self.attempts.add(claims)
+        await self._begin(claims, now)
         if len(claims) < messages:
             await self._wait_for_work()
+
+    async def _begin(self, claims: Sequence[Claim], now: int) -> None:
+        over = [missed(claim, now) for claim in claims]
+        if not any(over):
+            self.attempts.add(claims)
+            return
+        self.attempts.add(claim for claim, too_late in zip(claims, over, strict=True) if not too_late)
+        await self._overdue.expire([claim for claim, too_late in zip(claims, over, strict=True) if too_late])
 
     def _room(self, now: int) -> tuple[int, int]:
         """Return how many messages to claim, and how many recipients of each; none while enough are in hand."""
@@ -216,32 +230,23 @@ class Lane:
         if self.attempts.tasks or (trial_at is not None and now < trial_at):
             await self._rest(trial_at if not self.attempts.tasks else None)
             return
-        claims = await self._claim(_SWEEP, self._settings.recipients_per_message)
+        self._sweep(self.standing.reach.reply)
+        claims = await self._claim(1, self._settings.recipients_per_message)
         if not claims:
             await self._probed()
-            return
-        waiting = []
-        for claim in claims:
-            if all(row.give_up_at <= now for row in claim.recipients):
-                await self._settling.expire(claim)
-            else:
-                waiting.append(claim)
-        if waiting:
-            self.attempts.try_out(waiting[0])
-            await self._put_back(waiting[1:], now)
+        elif missed(claims[0], now):
+            await self._overdue.expire(claims)
+        else:
+            self.attempts.try_out(claims[0])
 
-    async def _put_back(self, claims: Sequence[Claim], now: int) -> None:
-        """Give claims back that were only looked at; senders who asked for it hear of the delay."""
-        delay_notice = self._around.settings.queue.delay_notice
-        said = self.standing.reach.reply
-        untold = []
-        for claim in claims:
-            if said and any(delay_due(claim.message, row, now, delay_notice) for row in claim.recipients):
-                outcomes: list[Outcome] = [Deferred(said)] * len(claim.recipients)
-                await self._settling.settle(claim, outcomes, trial_at=now)
-            else:
-                untold.append(claim)
-        await self._settling.give_back(untold)
+    def _sweep(self, said: Reply | None) -> None:
+        """Look for what waits beyond its time, beside all else: there may be a million of it."""
+        if self._sweeping is not None and not self._sweeping.done():
+            return
+        self._swept_at = self._around.clock()
+        self._sweeping = asyncio.create_task(self._overdue.sweep(self._settings.recipients_per_message, said))
+        self.attempts.returning.add(self._sweeping)
+        self._sweeping.add_done_callback(self.attempts.returning.discard)
 
     async def _probed(self) -> bool:
         """Log in and react to what comes of it; True where it worked."""

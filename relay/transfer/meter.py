@@ -36,6 +36,11 @@ class Meter:
         self._throttle = Throttle(limits, (replace(use, at=min(now, use.at)) for use in uses))
         self.tell()
 
+    @property
+    def limited(self) -> bool:
+        """True where there is a limit at all."""
+        return self._throttle.limits.any
+
     def room(self) -> tuple[int | None, int | None]:
         """Return how many messages, and recipients, are admitted now; None: any number."""
         return self._throttle.room(self._clock())

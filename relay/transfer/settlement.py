@@ -15,7 +15,10 @@ NO_FINAL_REPLY = reply(451, "4.4.2", "No answer after the final dot: nobody know
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """When and by which rules an attempt is settled; `trial_at` when an unreachable upstream is tried again."""
+    """When and by which rules an attempt is settled.
+
+    `trial_at` is when an unreachable upstream is tried again: the message keeps its turn, for it is not at fault.
+    """
 
     at: int
     queue: QueueSettings
@@ -47,7 +50,7 @@ def _deferred(row: SpooledRecipient, outcome: Deferred, terms: Terms) -> Settlem
     if due_at is None:
         return Settlement(row.position, RecipientState.FAILED, "failed", expired(outcome.reply))
     if terms.trial_at is not None:
-        due_at = min(terms.trial_at, row.give_up_at)
+        due_at = row.next_attempt_at
     return Settlement(row.position, RecipientState.QUEUED, "deferred", outcome.reply, next_attempt_at=due_at)
 
 
@@ -70,5 +73,6 @@ def _uncertain(row: SpooledRecipient, terms: Terms) -> Settlement:
 def _held(row: SpooledRecipient, outcome: Hold, terms: Terms) -> Settlement:
     if outcome.scope is Scope.SENDER:
         return Settlement(row.position, RecipientState.HELD, "held", outcome.reply, hold_reason=outcome.reason)
-    # Due at once: the upstream's gate keeps it until it opens again.
-    return Settlement(row.position, RecipientState.QUEUED, "deferred", outcome.reply, next_attempt_at=terms.at)
+    # It keeps its turn: the upstream's gate holds it back until it opens again.
+    due_at = row.next_attempt_at
+    return Settlement(row.position, RecipientState.QUEUED, "deferred", outcome.reply, next_attempt_at=due_at)

@@ -24,7 +24,7 @@ QUEUED, HELD = RecipientState.QUEUED, RecipientState.HELD
             Uncertain(),
             Settlement(0, QUEUED, "uncertain", NO_FINAL_REPLY, next_attempt_at=NOW + 300_000, uncertain=True),
         ),
-        (Hold(NO, HoldReason.AUTH), Settlement(0, QUEUED, "deferred", NO, next_attempt_at=NOW)),
+        (Hold(NO, HoldReason.AUTH), Settlement(0, QUEUED, "deferred", NO, next_attempt_at=ACCEPTED_AT)),
         (
             Hold(NO, HoldReason.SEND_AS, Scope.SENDER),
             Settlement(0, HELD, "held", NO, hold_reason=HoldReason.SEND_AS),
@@ -40,10 +40,10 @@ def test_pauses_grow_with_the_attempts() -> None:
     assert settlement.next_attempt_at == NOW + 240_000
 
 
-def test_an_upstream_that_is_unreachable_sets_the_clock() -> None:
+def test_whoever_finds_an_upstream_unreachable_keeps_its_turn() -> None:
     terms = Terms(NOW, TERMS.queue, 0.5, trial_at=NOW + 7000)
-    assert settlement_for(row(attempts=9), Deferred(LATER), terms).next_attempt_at == NOW + 7000
-    assert settlement_for(row(give_up_at=NOW + 100), Deferred(LATER), terms).next_attempt_at == NOW + 100
+    assert settlement_for(row(attempts=9), Deferred(LATER), terms).next_attempt_at == ACCEPTED_AT
+    assert settlement_for(row(give_up_at=NOW), Deferred(LATER), terms).state is RecipientState.FAILED
 
 
 def test_a_deferral_after_the_time_is_over_fails_with_the_last_reply() -> None:

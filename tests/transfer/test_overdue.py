@@ -1,0 +1,82 @@
+"""Many wait for an upstream that takes none, or few: what is beyond its time is given up wherever it stands."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from relay.envelope import Notify
+from relay.spool.records import Priority
+from relay.spool.store import Spool
+from relay.transfer import lane
+from tests.contract.mail import arrival
+from tests.transfer.actor import CONNECTION_REFUSED, Actor, taken
+from tests.transfer.stage import Stage, notify, settings_of, until
+
+SMTP = {"type": "smtp", "host": "mx.provider.test"}
+
+
+async def test_given_up_behind_many_that_have_time(tmp_path: Path) -> None:
+    down, other = Actor("isp", always=CONNECTION_REFUSED), Actor("other")
+    async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP, "other": SMTP}), down, other) as stage:
+        for at in range(120):
+            await stage.put(f"{at}@far.test", priority=Priority.HIGH)
+        last = await stage.put("last@far.test", give_up=0.5)
+        entry = await stage.settled(last, "failed")
+        assert "4.4.7" in str(entry.recipients[0].reply)
+        await until(lambda: len(other.offers) == 1, "the bounce")
+
+
+async def test_told_of_the_delay_behind_many_that_did_not_ask(tmp_path: Path) -> None:
+    down, other = Actor("isp", always=CONNECTION_REFUSED), Actor("other")
+    settings = settings_of(tmp_path, {"isp": SMTP, "other": SMTP}, queue={"delay_notice": 0.3})
+    async with Stage(tmp_path, settings, down, other) as stage:
+        first = await stage.put("first@far.test")
+        for at in range(120):
+            await stage.put(f"{at}@far.test")
+        await stage.put(notify("asked@far.test", Notify.DELAY))
+        last = await stage.put("last@far.test")
+        await until(lambda: len(other.offers) == 1, "the delay notice")
+        trials = down.conversations
+        await until(lambda: down.conversations > trials + 2, "more trials")
+        assert len(other.offers) == 1
+        assert await stage.events(first) == ["accepted", *["deferred"] * down.conversations]
+        down.always = taken
+        await stage.settled(last, "relayed")
+        order = [str(offer.envelope.recipients[0].forward_path) for offer in down.offers]
+        assert order[0] == "first@far.test", "what was tried meanwhile goes first, since it waits longest"
+        assert order.index("asked@far.test") >= 119, "nor does a notice change anybody's turn"
+
+
+async def test_too_late_when_its_turn_comes(tmp_path: Path) -> None:
+    """After a relay that stood still for longer than the deadline."""
+    spool = await Spool.open("", tmp_path, reserve=0)
+    long_ago = time.time_ns() // 1_000_000 - 6 * 86_400_000
+    late = [arrival(spool.intake.next_id(), long_ago, client="app", upstream=("isp", "other")) for _ in range(150)]
+    for one in late:
+        await spool.intake.put(one)
+    await spool.aclose()
+    isp, other = Actor("isp"), Actor("other")
+    async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP, "other": SMTP}), isp, other) as stage:
+        fresh = await stage.put("fresh@far.test")
+        await stage.settled(fresh, "relayed")
+        for one in late:
+            await stage.settled(one.id, "failed")
+        await until(lambda: len(isp.offers) + len(other.offers) == 151, "the bounces")
+        assert not any("patient" in str(offer.envelope.recipients[0].forward_path) for offer in isp.offers)
+
+
+async def test_given_up_behind_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "_SWEEP", 100)
+    isp, other = Actor("isp"), Actor("other")
+    metered = SMTP | {"messages_per_minute": 1}
+    settings = settings_of(tmp_path, {"isp": metered, "other": SMTP}, queue={"delay_notice": 0.1})
+    async with Stage(tmp_path, settings, isp, other) as stage:
+        await stage.settled(await stage.put("first@far.test", candidates=("isp",)), "relayed")
+        await stage.put(notify("waits@far.test", Notify.DELAY), candidates=("isp",))
+        late = await stage.put("late@far.test", give_up=0.2, candidates=("isp",))
+        await stage.settled(late, "failed")
+        assert len(isp.offers) == 1
+        assert len(await stage.queue()) == 2, "what waits, and the bounce; nobody is told of a delay behind a limit"
