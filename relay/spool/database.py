@@ -76,6 +76,8 @@ class Database:
             connection = self.engine.connect()
             if self.sqlite:
                 self._prepare(connection)
+            else:
+                connection.exec_driver_sql(_WAIT_FOR_THE_DISK).close()
         except SQLAlchemyError as error:
             raise trouble(error) from error
         return connection
@@ -144,6 +146,12 @@ class Database:
     def dispose(self) -> None:
         """Forget the engine."""
         self.engine.dispose()
+
+
+_WAIT_FOR_THE_DISK: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""A server, a database or a role may have it off, and what we said 250 to would be forgotten with the power."""
 
 
 class Cursor:
@@ -225,6 +233,11 @@ def trouble(error: BaseException) -> SpoolError:
     text = next(iter(str(cause).splitlines()), "")
     remedy = remedy_for(cause)
     return SpoolError(f"{type(cause).__name__}: {text}{f'; {remedy}' if remedy else ''}", full=full)
+
+
+def damaged(error: BaseException) -> bool:
+    """Return True where a page of the SQLite file is not what it should be."""
+    return getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_CORRUPT
 
 
 def worth_repeating(error: BaseException) -> bool:

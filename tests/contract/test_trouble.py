@@ -240,6 +240,27 @@ class TestPostgresql:
         finally:
             await spool.aclose()
 
+    async def test_what_is_put_waits_for_the_disk_whatever_the_server_s_default(
+        self, empty_postgres_url: str, tmp_path: Path, clock: Clock
+    ) -> None:
+        seen = "SELECT DISTINCT setting FROM seen WHERE what = %s"
+        with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+            name = connection.info.dbname
+            connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+            try:
+                spool = await Spool.open(empty_postgres_url, tmp_path, node="node-1", clock=clock)
+                connection.execute(_NOTE_SETTING)
+                try:
+                    draft = spool.intake.draft()
+                    await draft.write(b"x" * 600_000)
+                    await spool.intake.put(arrival(spool.intake.next_id(), clock()))
+                    await spool.intake.put(arrival(spool.intake.next_id(), clock(), content=draft, size=600_000))
+                finally:
+                    await spool.aclose()
+            finally:
+                connection.execute(f'ALTER DATABASE "{name}" RESET synchronous_commit')
+            assert connection.execute(seen, ("messages",)).fetchall() == [("on",)]
+
     async def test_a_server_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(SpoolError) as refused:
             await Spool.open("postgresql://relay@127.0.0.1:1/relay", tmp_path, password="hidden-word")
@@ -248,6 +269,14 @@ class TestPostgresql:
     async def test_the_password_is_given_apart_from_the_url(self, empty_postgres_url: str, tmp_path: Path) -> None:
         spool = await Spool.open(empty_postgres_url, tmp_path, password="p:a@s/s%")
         await spool.aclose()
+
+
+_NOTE_SETTING = """
+    CREATE TABLE seen (what text, setting text);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO seen VALUES (TG_TABLE_NAME, current_setting('synchronous_commit')); RETURN NEW; END $$;
+    CREATE TRIGGER note BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION note();
+"""
 
 
 async def test_a_draft_of_which_a_chunk_failed_cannot_be_put_and_leaves_nothing(
