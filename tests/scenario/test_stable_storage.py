@@ -120,3 +120,21 @@ def test_synced_before_250_streamed(traced: Traced) -> None:
     with smtplib.SMTP("127.0.0.1", traced.relay.port(), timeout=60) as connection:
         identifier = send(connection, marks, between=MIB // 4)
     sync_before_reply(traced.stop(), identifier, marks)
+
+
+@pytest.mark.parametrize(("marks", "between"), [(2, 1000), (12, MIB // 4)], ids=["small", "streamed"])
+def test_synced_before_250_by_chunks(traced: Traced, marks: int, between: int) -> None:
+    """BDAT: the reply to the last chunk is the one that counts."""
+    words = new_marks(marks)
+    body = body_of(words, between)
+    with smtplib.SMTP("127.0.0.1", traced.relay.port(), timeout=60) as connection:
+        connection.ehlo()
+        assert connection.mail(SENDER)[0] == 250
+        assert connection.rcpt(f"{words[0]}@example.test")[0] == 250
+        for start in range(0, len(body), 100_000):
+            piece = body[start : start + 100_000]
+            last = b" LAST" if start + len(piece) == len(body) else b""
+            connection.send(b"BDAT %d%b\r\n%b" % (len(piece), last, piece))
+            code, text = connection.getreply()
+            assert code == 250, text
+    sync_before_reply(traced.stop(), text.decode().rpartition(" ")[2], words)
