@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.cells import CELLS, Cell
+from bench.direct import measure_direct
 from bench.machine import description, use_disk
 from bench.page import Compared, Report, measured_part, with_measured
 from bench.rounds import measure
@@ -57,6 +58,7 @@ def _arguments() -> argparse.Namespace:
 def _parts(rounds: int, seconds: float) -> dict[str, Part]:
     parts: dict[str, Part] = {cell.name: partial(_compare, cell, rounds, seconds) for cell in CELLS}
     parts["start"] = _start
+    parts["direct"] = _direct
     for name, count in (("waiting-100k", 100_000), ("waiting-1m", 1_000_000)):
         parts[name] = partial(_wait, count, seconds * _PAIR_SECONDS)
     return parts
@@ -85,6 +87,10 @@ def _compare(cell: Cell, rounds: int, seconds: float, report: Report) -> None:
 
 def _start(report: Report) -> None:
     report.start = measure_start()
+
+
+def _direct(report: Report) -> None:
+    report.direct = measure_direct()
 
 
 def _wait(count: int, seconds: float, report: Report) -> None:

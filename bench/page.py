@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.cells import Cell
+from bench.direct import DirectFigures
 from bench.figures import Spread
 from bench.rounds import Latency, Measured
 from bench.starting import Start
@@ -31,7 +32,7 @@ class Report:
     compared: list[Compared] = field(default_factory=list)
     start: Start | None = None
     backlogs: list[Backlog] = field(default_factory=list)
-    direct: str | None = None
+    direct: DirectFigures | None = None
     failed: list[str] = field(default_factory=list)
 
 
@@ -58,7 +59,7 @@ def measured_part(report: Report, circumstances: str) -> str:
     if report.backlogs:
         parts += ["## With messages waiting", backlog_table(report.backlogs)]
     if report.direct is not None:
-        parts += ["## Direct delivery", report.direct]
+        parts += ["## Direct delivery", direct_text(report.direct)]
     if report.failed:
         parts.append(f"Could not be measured this time: {', '.join(report.failed)}.")
     return "\n\n".join(parts)
@@ -113,6 +114,15 @@ def backlog_table(backlogs: Sequence[Backlog]) -> str:
         rows.append((f"**{backlog.count:,}**", *ratios, *_side(backlog.waiting), f"{more:+.1f}"))
     head = ("waiting", "accepted/s, of the empty's", "relayed/s, of the empty's", "s to /readyz", "ms of /metrics")
     return _table((*head, "PSS MiB", "more MiB"), rows)
+
+
+def direct_text(found: DirectFigures) -> str:
+    """What it adds, then both ways."""
+    adds = f'`delivery = "direct"` adds **{_milliseconds(found.added)} ms** at the median to a transaction'
+    how = f"{found.messages:,} of 4 KiB each way in turns, connections kept, a sink that answers at once"
+    ways = (("straight to the sink", found.straight), ("through Relay", found.direct))
+    rows = [(way, _milliseconds(times.p50), _milliseconds(times.p99)) for way, times in ways]
+    return f"{adds} ({how}).\n\n" + _table(("transaction", "p50 ms", "p99 ms"), rows)
 
 
 def _side(side: Side) -> tuple[str, str, str]:

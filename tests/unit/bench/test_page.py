@@ -6,8 +6,18 @@ from pathlib import Path
 import pytest
 
 from bench.cells import Cell
+from bench.direct import DirectFigures, Times
 from bench.figures import Spread
-from bench.page import Compared, Report, backlog_table, latency_table, measured_part, throughput_table, with_measured
+from bench.page import (
+    Compared,
+    Report,
+    backlog_table,
+    direct_text,
+    latency_table,
+    measured_part,
+    throughput_table,
+    with_measured,
+)
 from bench.rounds import Latency, Measured
 from bench.starting import Start
 from bench.waiting import Backlog, Side
@@ -41,6 +51,12 @@ def test_backlogs_stand_beside_the_empty_spool_of_their_run() -> None:
         "| 0 (beside it) | 1 | 1 | 0.50 | 3.00 | 60 |  |",
         "| **100,000** | 0.95 (0.90 to 1.00) | 0.95 (0.90 to 1.00) | 0.75 | 5.00 | 62 | +2.0 |",
     ]
+
+
+def test_direct_delivery_is_told_by_what_it_adds() -> None:
+    lines = direct_text(DirectFigures(2000, Times(0.001, 0.002), Times(0.00225, 0.005))).splitlines()
+    assert "adds **1.25 ms** at the median" in lines[0]
+    assert lines[-2:] == ["| straight to the sink | 1.00 | 2.00 |", "| through Relay | 2.25 | 5.00 |"]
 
 
 def test_a_part_that_was_not_measured_has_no_heading() -> None:
