@@ -17,7 +17,7 @@ from relay.spool.jobs import each, write
 from relay.spool.moves import move
 from relay.spool.overdue import overdue
 from relay.spool.reader import Reader
-from relay.spool.recording import amend, record
+from relay.spool.recording import amend, history_of, note, record
 from relay.spool.records import Claim, Gate, Settlement, Use
 from relay.spool.settlement import Settling, settle
 from relay.spool.writer import Writer
@@ -112,9 +112,12 @@ class StoreOutgoing:
     async def record(self, arrival: Arrival, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> None:
         """Put a message together with what became of it, in one transaction. Raises SpoolError."""
         kept = any(settlement.state.waiting for settlement in settlements)
+        if not kept and not notices:
+            await self._writer.submit(note, history_of(arrival, settlements), lasting=False)
+            return
         recording = await self._intake.recording(arrival, settlements, notices, kept=kept)
         octets = sum(len(chunk[2]) for chunk in recording.parcel.chunks)
-        await self._writer.submit(record, recording, octets=octets, lasting=kept or bool(notices))
+        await self._writer.submit(record, recording, octets=octets)
         if kept and isinstance(arrival.content, StoredDraft):
             arrival.content.named()
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from relay.spool.arrivals import Handing, Parcel, parcel_of, put
 from relay.spool.contents import ReadChunk, StoredContent
 from relay.spool.contract import Arrival
 from relay.spool.drafts import Chunk
-from relay.spool.notation import reply_text, spooled_message, spooled_recipients
+from relay.spool.notation import (
+    RECIPIENT_COLUMNS,
+    message_row,
+    recipient_rows,
+    reply_text,
+    spooled_message,
+    spooled_recipients,
+)
 from relay.spool.records import Claim, Lease, Settlement
 from relay.spool.settlement import Settling, settle
 from relay.spool.trace import DIRECT, event_row
@@ -27,6 +35,17 @@ class _Nobody:
 
 
 _NOBODY = _Nobody()
+_NAMES: Final = [column.name for column in RECIPIENT_COLUMNS]
+_STATE, _REPLY, _LEASE, _UPSTREAM = (_NAMES.index(name) for name in ("state", "reply", "lease", "upstream"))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What one `note` asks for: the rows of a message of which nothing waits, and what happened to it."""
+
+    message: tuple[Any, ...]
+    recipients: list[tuple[Any, ...]]
+    settlements: Sequence[Settlement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +83,32 @@ def recording_of(
     return Recording(parcel, Settling(claim, settlements, notices))
 
 
+def history_of(arrival: Arrival, settlements: Sequence[Settlement]) -> History:
+    """Make the rows of a message of which nothing waits any more, and nothing is kept."""
+    rows = recipient_rows(arrival, arrival.accepted_at, "")
+    ended = {settlement.position: settlement for settlement in settlements}
+    final = []
+    for position, row in enumerate(rows):
+        settlement, values = ended[position], list(row)
+        values[_STATE], values[_REPLY], values[_LEASE] = settlement.state.value, reply_text(settlement.reply), None
+        final.append(tuple(values))
+    return History(message_row(arrival, arrival.id), final, settlements)
+
+
+def note(transaction: Transaction, asked: Sequence[History]) -> list[None]:
+    """Write histories: what `record` would leave of such messages, in fewer steps."""
+    cursor, statements = transaction.cursor, transaction.statements
+    cursor.insert(statements.put_message, [one.message for one in asked])
+    cursor.insert(statements.put_recipient, [row for one in asked for row in one.recipients])
+    happened: list[tuple[Any, ...]] = []
+    for one in asked:
+        message, upstream = one.message[0], one.recipients[0][_UPSTREAM]
+        happened.append(event_row(transaction, message, DIRECT, (), None, None))
+        happened += _events(transaction, message, upstream, one.settlements)
+    cursor.insert(statements.put_event, happened)
+    return [None] * len(asked)
+
+
 def record(transaction: Transaction, asked: Sequence[Recording]) -> list[None]:
     """Write messages and what became of them: wholly, or not at all."""
     put(transaction, [one.parcel for one in asked])
@@ -94,11 +139,16 @@ def amend(transaction: Transaction, message: str, upstream: str, settlements: Se
             for one in settlements
         ],
     )
+    cursor.insert(statements.put_event, _events(transaction, message, upstream, settlements))
+
+
+def _events(
+    transaction: Transaction, message: str, upstream: str, settlements: Sequence[Settlement]
+) -> list[tuple[Any, ...]]:
     alike: dict[tuple[str, str | None], list[int]] = {}
     for one in settlements:
         alike.setdefault((one.event, reply_text(one.reply)), []).append(one.position)
-    events = [
+    return [
         event_row(transaction, message, event, positions, upstream, reply)
         for (event, reply), positions in alike.items()
     ]
-    cursor.insert(statements.put_event, events)
