@@ -21,6 +21,9 @@ _PAUSE: Final = 0.5
 _TRACE_PATIENCE: Final = 60.0
 """Seconds for which a spool in trouble is asked to take what only the trace would lack."""
 
+_GATHERING: Final = 0.02
+"""Seconds by which the trace is behind."""
+
 
 def settlement_of(position: int, outcome: Outcome) -> Settlement:
     """Return the record of a recipient whose client knows the answer: final, whatever it is; the client may repeat."""
@@ -39,11 +42,13 @@ class Records:
         self._around = surroundings
         self._postmaster = postmaster
         self._alerts = alerts
+        self._together: asyncio.Future[None] | None = None
 
     async def told(self, delivery: Delivery, outcomes: Sequence[Outcome]) -> None:
         """Record outcomes that the client knows: nothing is left to do. Gives up after a while, and never raises."""
         settlements = [settlement_of(at, outcome) for at, outcome in enumerate(outcomes)]
         self._journal(delivery, settlements)
+        await self._company()
         await self._write(delivery, settlements, (), _TRACE_PATIENCE)
 
     async def taken(self, delivery: Delivery, outcomes: Sequence[Outcome], patience: float) -> bool:
@@ -81,6 +86,20 @@ class Records:
             await self._around.outgoing.amend(delivery.arrival.id, delivery.upstream, settlements)
         except SpoolError as error:
             self._around.journal.failed("direct.amend", error)
+
+    async def _company(self) -> None:
+        """Wait a little for others, to be written in one transaction with them, between which clients have the CPU."""
+        if self._together is None:
+            loop = asyncio.get_running_loop()
+            self._together = loop.create_future()
+            loop.call_later(_GATHERING, self._depart)
+        # Shielded: one that is cancelled must not take the others along.
+        await asyncio.shield(self._together)
+
+    def _depart(self) -> None:
+        together, self._together = self._together, None
+        if together is not None:
+            together.set_result(None)
 
     def _journal(self, delivery: Delivery, settlements: Sequence[Settlement]) -> None:
         self._around.journal.settled(delivery.claim(delivery.upstream), settlements, self._around.clock())
