@@ -61,6 +61,7 @@ def test_no_statement_reads_a_whole_table(database: Database) -> None:
     several = json.dumps(["5", "6"]) if database.sqlite else ["5", "6"]
     asked: dict[str, tuple[object, ...]] = {
         "due": ("up4", 1, _LONG, 20),
+        "due_among": (several, "up4", "queued", _LONG),
         "next_due": ("up4", "up4", "up4"),
         "take": ("token", "5", 0),
         "settle": ("queued", "up4", 0, 5, None, None, None, False, "5", 0),
