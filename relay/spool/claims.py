@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,7 @@ from relay.spool.endings import end_messages, endings_of
 from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
 from relay.spool.pauses import Spans, moved_on
 from relay.spool.records import Claim, HoldReason, Lease, Priority, RecipientState
+from relay.spool.remedy import damaged
 from relay.spool.schema import leases, messages, recipients
 from relay.spool.trace import add_event
 from relay.spool.transaction import Transaction
@@ -22,6 +24,7 @@ LEASE: Final = 60_000
 """Milliseconds for which a claim is ours, from the claim or its last renewal."""
 
 _SWEEP: Final = 1_000
+_CAREFUL: Final = 600_000
 _RECIPIENT_WIDTH: Final = len(RECIPIENT_COLUMNS)
 _CONTENT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.content)
 _ACCEPTED_AT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.accepted_at)
@@ -52,6 +55,7 @@ class Claiming:
         self._bells = bells
         self._steady = steady
         self._swept_at = 0
+        self._careful_until = 0
 
     def claim(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[list[Claim]]:
         """Do the claims of one group, in turn."""
@@ -106,9 +110,16 @@ class Claiming:
                 contents[key] = octets
             elif rows[0][_SIZE] <= INLINE:
                 missing.append(key)
-        if missing:
+        if missing and transaction.now >= self._careful_until:
             statements = transaction.statements
-            contents.update(transaction.cursor.rows(statements.read_chunks, (statements.several(missing),)))
+            try:
+                contents.update(transaction.cursor.rows(statements.read_chunks, (statements.several(missing),)))
+            except sqlite3.DatabaseError as error:
+                if damaged(error):
+                    # One content is; SQLite lets this transaction write nothing more. In those that follow each is
+                    # read by its own attempt, so that the others go.
+                    self._careful_until = transaction.now + _CAREFUL
+                raise
         return contents
 
     def _leased(

@@ -10,6 +10,7 @@ from typing import Final
 
 from relay.spool.finding import Finding
 from relay.spool.integrity import salvage
+from relay.spool.log_index import log_lost
 from relay.spool.place import Place
 
 _MAGIC: Final = b"SQLite format 3\0"
@@ -125,7 +126,7 @@ def folder_findings(path: Path, place: Place, reserve: int) -> Iterator[Finding]
     folder = path.parent
     for file in (path, place.log, Path(f"{path}-shm")):
         yield from _rights(file, folder)
-    if place.holder is None and _frames_lost(place):
+    if place.holder is None and log_lost(path):
         yield Finding(
             "log_missing",
             True,
@@ -174,22 +175,6 @@ def _rights(file: Path, folder: Path) -> Iterator[Finding]:
             "others on this machine may read the mail in it",
             (f"chmod 600 {file}",),
         )
-
-
-_FRAMES_AT: Final = 16
-_WRITTEN_AT: Final = 96
-
-
-def _frames_lost(place: Place) -> bool:
-    """Whether the index of the log (https://sqlite.org/walformat.html) tells of frames, and there is no log."""
-    try:
-        if place.log.exists() and place.log.stat().st_size:
-            return False
-        index = Path(f"{place.path}-shm").read_bytes()[: _WRITTEN_AT + 4]
-    except OSError:
-        return False
-    frames, written = (int.from_bytes(index[at : at + 4], "little") for at in (_FRAMES_AT, _WRITTEN_AT))
-    return len(index) == _WRITTEN_AT + 4 and frames > written
 
 
 def _room(folder: Path, reserve: int) -> Iterator[Finding]:

@@ -33,3 +33,8 @@ def remedy_for(cause: BaseException) -> str | None:
     if code is not None:
         return _SQLITE.get(code & 0xFF)
     return _POSTGRESQL.get(getattr(error, "sqlstate", None) or "")
+
+
+def damaged(error: sqlite3.Error) -> bool:
+    """Return True where a page of the SQLite file is not what it should be."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_CORRUPT

@@ -6,6 +6,8 @@ Alembic itself is loaded only for an upgrade.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sqlite3
 from contextlib import closing
@@ -15,8 +17,10 @@ from typing import Final
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from relay.logs import Log
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database, trouble
+from relay.spool.log_index import log_lost
 from relay.spool.schema import REVISION, metadata, partial_on_postgresql
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
@@ -30,6 +34,8 @@ _version = Table("alembic_version", MetaData(), Column("version_num", String(32)
 def prepare(database: Database, head: str = REVISION, scripts: Path = SCRIPTS) -> None:
     """Bring the database to revision `head`. Raises SpoolError."""
     if database.path is not None:
+        with contextlib.suppress(OSError):
+            _warn(database.path)
         _touch(database.path)
     with closing(database.connect()) as connection:
         try:
@@ -37,12 +43,33 @@ def prepare(database: Database, head: str = REVISION, scripts: Path = SCRIPTS) -
             if found == head:
                 return
             if found is not None and found > head:
-                raise SpoolError(f"the queue was written by a newer Relay: revision {found}, this one knows {head}")
+                raise SpoolError(_newer(database, found, head))
             if found is not None and database.path is not None:
                 back_up(database.path, database.path.with_name(f"{database.path.name}.before-{head}"))
             _change(database, connection, head, scripts)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise trouble(error) from error
+
+
+def _newer(database: Database, found: str, head: str) -> str:
+    text = (
+        f"the queue was written by a newer Relay: revision {found}, this one knows {head}; install the newer one again"
+    )
+    before = sorted(database.path.parent.glob(f"{database.path.name}.before-????")) if database.path else []
+    if not before:
+        return text
+    return f"{text}, or put {before[-1].name} in its place, which lacks all mail since"
+
+
+def _warn(path: Path) -> None:
+    """Log what a relay that begins here may not know: that there was mail which is not there any more."""
+    log = Log("relay")
+    if log_lost(path):
+        text = f"{path}-wal is missing, and had not been written back: the newest mail and outcomes were in it"
+        log.write(logging.ERROR, "spool_damaged", {"text": text})
+    elif path.exists() and not path.stat().st_size:
+        text = f"{path} has no content: it is made anew, and mail that may have been in it is gone"
+        log.write(logging.WARNING, "spool_damaged", {"text": text})
 
 
 def _touch(path: Path) -> None:

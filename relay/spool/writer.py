@@ -87,6 +87,7 @@ class Writer:
         self._troubled_at = -_STEADY
         self._told = ""
         self._told_at = -_REMIND
+        self._telling = False
         self.committed_at = monotonic()
         self._thread = self._start()
 
@@ -262,13 +263,14 @@ class Writer:
         text, now = str(told)[:300], monotonic()
         if text == self._told and now - self._told_at < _REMIND:
             return
-        self._told, self._told_at = text, now
+        self._told, self._told_at, self._telling = text, now, True
         self._log.write(logging.ERROR, "spool_failed", {"error": type(error).__name__, "text": text})
 
     def _well_again(self) -> None:
         self.trouble = None
-        self._told = ""
-        self._log.write(logging.INFO, "spool_recovered", {})
+        if self._telling:
+            self._telling = False
+            self._log.write(logging.INFO, "spool_recovered", {})
 
     def _refuse_waiting(self, error: Exception) -> None:
         units, self._held_over = [self._held_over] if self._held_over else [], None

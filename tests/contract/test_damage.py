@@ -1,13 +1,22 @@
 """A database that can't be opened: what it is and what to do, for whoever reads the error."""
 
 import hashlib
+import json
+import os
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from relay import logs
 from relay.spool.contract import SpoolError
+from relay.spool.records import Claim
 from relay.spool.store import Spool
+from tests.contract.conftest import until
+from tests.contract.mail import Clock, arrival, relayed
 
 
 def scribbled(path: Path) -> None:
@@ -39,3 +48,93 @@ async def test_a_damaged_database_is_named_with_the_cure(tmp_path: Path, damage:
 async def test_a_database_server_that_is_not_there_is_named_by_its_key(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match=r"^queue\.url: .*; see that the database runs and lets relay in$"):
         await Spool.open("postgresql://relay@127.0.0.1:1/relay", tmp_path)
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err
+
+
+async def test_a_file_that_lost_all_its_content_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info", "masked")
+    spool = await Spool.open("", tmp_path, reserve=0)
+    await spool.aclose()
+    assert "spool_damaged" not in logged(capsys)
+    os.truncate(tmp_path / "queue.db", 0)
+    spool = await Spool.open("", tmp_path, reserve=0)
+    await spool.aclose()
+    [line] = [json.loads(line) for line in logged(capsys).splitlines()]
+    assert line["event"] == "spool_damaged"
+    assert "mail that may have been in it is gone" in line["text"]
+
+
+async def test_a_log_that_was_taken_away_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info", "masked")
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    spool = await Spool.open("", before, reserve=0)
+    await spool.intake.put(arrival(spool.intake.next_id(), Clock()()))
+    # As a kill leaves it.
+    shutil.copytree(before, after)
+    await spool.aclose()
+    (after / "queue.db-wal").unlink()
+    spool = await Spool.open("", after, reserve=0)
+    await spool.aclose()
+    [line] = [json.loads(line) for line in logged(capsys).splitlines()]
+    assert line["event"] == "spool_damaged"
+    assert "queue.db-wal is missing" in line["text"]
+
+
+def spoil(path: Path, text: bytes) -> None:
+    """Overwrite the pages of the file that hold `text`."""
+    octets = bytearray(path.read_bytes())
+    at = octets.find(text)
+    assert at >= 0
+    while at >= 0:
+        page = at // 4096 * 4096
+        octets[page : page + 4096] = hashlib.shake_256(b"damage").digest(4096)
+        at = octets.find(text)
+    path.write_bytes(octets)
+
+
+async def _content(claim: Claim) -> bytes | str:
+    """The content, or why there is none."""
+    try:
+        return b"".join([chunk async for chunk in claim.content.chunks()])
+    except SpoolError as error:
+        return str(error)
+
+
+async def test_one_damaged_content_keeps_no_other_message_back(tmp_path: Path) -> None:
+    clock = Clock()
+    spool = await Spool.open("", tmp_path, reserve=0, clock=clock)
+    sent = {}
+    for number in range(100):
+        id_ = spool.intake.next_id()
+        sent[id_] = f"text-{number:03}-".encode() * 200
+        await spool.intake.put(arrival(id_, clock(), content=sent[id_]))
+    await spool.aclose()
+    with closing(sqlite3.connect(tmp_path / "queue.db")) as connection:
+        first = connection.execute("SELECT min(id) FROM messages").fetchone()[0]
+        # Without it the text may stand in pages that are free, too.
+        connection.execute("VACUUM")
+    spoil(tmp_path / "queue.db", sent[first][:20])
+
+    spool = await Spool.open("", tmp_path, reserve=0, clock=clock)
+    try:
+        with pytest.raises(SpoolError, match="relay spool check names what is affected"):
+            await spool.outgoing.claim("office365", 100, 1)
+        await until(lambda: spool.health() is None)
+        claims = await spool.outgoing.claim("office365", 100, 1)
+        assert len(claims) == 100
+        read = {claim.message.id: await _content(claim) for claim in claims}
+        unread = {id_: why for id_, why in read.items() if isinstance(why, str)}
+        assert first in unread
+        assert len(unread) < 10
+        assert all("relay spool check names what is affected" in why for why in unread.values())
+        assert {id_: octets for id_, octets in sent.items() if id_ not in unread}.items() <= read.items()
+        whole = [claim for claim in claims if claim.message.id not in unread]
+        results = [await spool.outgoing.settle(claim, relayed(claim), []) for claim in whole[20:]]
+        assert all(results)
+        assert spool.health() is None
+    finally:
+        await spool.aclose()
