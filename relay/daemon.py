@@ -78,6 +78,7 @@ def _collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS, 20, 20)
+    gc.enable()
 
 
 async def operate(
