@@ -85,7 +85,9 @@ INVARIANTS: Final = (
         f"WHERE r.state NOT IN ({_STATES})",
         "recipients are in a state that does not exist",
         "they are never sent to",
-        cure=f"UPDATE recipients SET state = 'queued', lease = NULL WHERE state NOT IN ({_STATES}); {_RECOUNTED}",
+        cure=f"""UPDATE recipients SET lease = NULL, state = CASE WHEN EXISTS (SELECT 1 FROM messages m
+            JOIN chunks c ON c.content = m.content WHERE m.id = message) THEN 'queued' ELSE 'failed' END
+            WHERE state NOT IN ({_STATES}); {_RECOUNTED}""",
     ),
     Invariant(
         "in_flight_without_lease",
