@@ -10,6 +10,8 @@ from relay.spool.records import HoldReason, RecipientState, Settlement, SpooledR
 from relay.transfer.outcome import Deferred, Failed, Hold, Outcome, Relayed, Scope, Uncertain
 from relay.transfer.schedule import after_uncertain, next_attempt
 
+_STANDS_BACK = 60_000
+
 NO_FINAL_REPLY = reply(451, "4.4.2", "No answer after the final dot: nobody knows whether the message was taken")
 
 
@@ -73,6 +75,6 @@ def _uncertain(row: SpooledRecipient, terms: Terms) -> Settlement:
 def _held(row: SpooledRecipient, outcome: Hold, terms: Terms) -> Settlement:
     if outcome.scope is Scope.SENDER:
         return Settlement(row.position, RecipientState.HELD, "held", outcome.reply, hold_reason=outcome.reason)
-    # It keeps its turn: the upstream's gate holds it back until it opens again.
-    due_at = row.next_attempt_at
+    # Due at once, for the gate holds it back; a little behind its turn, so that the next probe is another message.
+    due_at = min(terms.at, row.next_attempt_at + row.attempts * _STANDS_BACK)
     return Settlement(row.position, RecipientState.QUEUED, "deferred", outcome.reply, next_attempt_at=due_at)

@@ -24,7 +24,7 @@ QUEUED, HELD = RecipientState.QUEUED, RecipientState.HELD
             Uncertain(),
             Settlement(0, QUEUED, "uncertain", NO_FINAL_REPLY, next_attempt_at=NOW + 300_000, uncertain=True),
         ),
-        (Hold(NO, HoldReason.AUTH), Settlement(0, QUEUED, "deferred", NO, next_attempt_at=ACCEPTED_AT)),
+        (Hold(NO, HoldReason.AUTH), Settlement(0, QUEUED, "deferred", NO, next_attempt_at=ACCEPTED_AT + 60_000)),
         (
             Hold(NO, HoldReason.SEND_AS, Scope.SENDER),
             Settlement(0, HELD, "held", NO, hold_reason=HoldReason.SEND_AS),
@@ -51,6 +51,12 @@ def test_a_deferral_after_the_time_is_over_fails_with_the_last_reply() -> None:
     assert settlement.state is RecipientState.FAILED
     assert settlement.reply == expired(LATER)
     assert str(settlement.reply) == "451 4.4.7 Delivery time expired; the last answer was: 451 4.3.0 Later"
+
+
+def test_who_finds_an_upstream_held_stands_back_a_little() -> None:
+    hold = Hold(NO, HoldReason.QUOTA)
+    assert settlement_for(row(attempts=3), hold, TERMS).next_attempt_at == ACCEPTED_AT + 180_000
+    assert settlement_for(row(attempts=99), hold, TERMS).next_attempt_at == NOW
 
 
 def test_a_hold_never_fails_even_when_the_time_is_over() -> None:
