@@ -71,6 +71,15 @@ class Waiting:
         entries = await self.stage.spool.inspection.trace(Selection(client="app"), None, None, 1)
         return entries[0] if entries else None
 
+    async def seen(self, id_: str, event: str) -> None:
+        """Wait until a message's trace has this word; a message comes into it a moment after its client has heard."""
+        async with asyncio.timeout(20):
+            while True:
+                entries = await self.stage.spool.inspection.trace(Selection(id=id_), None, None, 1)
+                if any(event == happened.event for entry in entries for happened in entry.events):
+                    return
+                await asyncio.sleep(0.005)
+
     async def events(self) -> list[str]:
         """The words of the newest message's trace."""
         entry = await self.last()

@@ -172,7 +172,7 @@ class TestTimeOuts:
             client = Waiting(stage)
             first = client.arrival("a@far.test")
             assert str(await client.carry(first)).startswith("451 4.4.2 The upstream did not answer in time")
-            await stage.settled_event(first.id, "uncertain")
+            await client.seen(first.id, "uncertain")
             again = asyncio.create_task(client.carry(client.arrival("a@far.test")))
             await asyncio.sleep(0.05)
             actor.go.set()
@@ -203,7 +203,7 @@ class TestTimeOuts:
             first = client.arrival("a@far.test")
             assert (await client.carry(first)).code == 451
             actor.go.set()
-            await stage.settled_event(first.id, "deferred")
+            await client.seen(first.id, "deferred")
             assert (await client.send("a@far.test")).startswith("250")
             assert len(actor.offers) == 2
 
