@@ -19,6 +19,9 @@ Post: TypeAlias = Callable[[Arrival], Awaitable[None]]
 
 _DAY = 86_400_000
 
+_QUIET = 900_000
+"""Milliseconds after the end of something in which the same is not told again; twice as long each time."""
+
 _WORDS = {
     HoldReason.AUTH: "the provider refuses the login",
     HoldReason.CONSENT: "the application may not send in this tenant: its permission or consent is missing",
@@ -39,6 +42,7 @@ class Alerts:
         self._usable = usable
         self._post = post
         self._told: set[tuple[str, str]] = set()
+        self._quiet: dict[tuple[str, str], tuple[int, int]] = {}
         self._messages_told: dict[tuple[str, str, str], int] = {}
 
     def known(self, gate: Gate) -> None:
@@ -86,15 +90,26 @@ class Alerts:
         if not told:
             return
         self._told -= told
+        for key in told:
+            self._quiet[key] = self._quiet_after(key)
         causes = ", ".join(sorted(cause for _, cause in told))
         text = f"The upstream {upstream} works again (it was: {causes}). What waited is being sent.\r\n"
         self._around.journal.told("alert_over", upstream=upstream, cause=causes)
         await self._mail(upstream, f"Relay: {upstream} works again", text)
 
+    def _quiet_after(self, key: tuple[str, str]) -> tuple[int, int]:
+        """Return until when a cause that is over is not told again, and for how long that is."""
+        at = self._around.clock()
+        until_at, before = self._quiet.get(key, (0, 0))
+        quiet = min(2 * before, _DAY) if before and at < until_at + _DAY else _QUIET
+        return at + quiet, quiet
+
     async def _begin(self, upstream: str, cause: str, subject: str, text: str) -> None:
-        if (upstream, cause) in self._told:
+        key = (upstream, cause)
+        if key in self._told or self._around.clock() < self._quiet.get(key, (0, 0))[0]:
+            # What is quiet now is told by a later probe, where it lasts.
             return
-        self._told.add((upstream, cause))
+        self._told.add(key)
         self._around.journal.warned("alert", upstream=upstream, cause=cause)
         await self._mail(upstream, subject, text)
 

@@ -10,7 +10,7 @@ from relay.reply import Reply
 from relay.spool.contract import SpoolError
 from relay.spool.records import Gate
 from relay.transfer.alerts import Alerts
-from relay.transfer.gate import gate_for, put_off
+from relay.transfer.gate import Opened, gate_for, put_off
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed
 from relay.transfer.reach import Reach
 from relay.transfer.surroundings import Surroundings
@@ -39,6 +39,7 @@ class Standing:
         self._alerts = alerts
         self._since: dict[str, int] = {}
         self._gate_seen = False
+        self._opened: Opened | None = None
         self._up: bool | None = None
 
     @property
@@ -104,13 +105,15 @@ class Standing:
             if gate.next_probe_at is None:
                 return
             await self._around.outgoing.release(self._upstream)
+            self._opened = Opened(gate.reason, gate.probes, self._around.clock())
             self._around.journal.upstream_released(self._upstream)
         await self._alerts.over(self._upstream)
 
     async def _hold(self, hold: Hold, *, trial: bool) -> None:
         around = self._around
         at, queue = around.clock(), around.settings.queue
-        gate = gate_for(hold, self._upstream, self.gate, at, queue, around.chance(), probed=trial)
+        chance, opened = around.chance(), self._opened
+        gate = gate_for(hold, self._upstream, self.gate, at, queue, chance, probed=trial, opened=opened)
         if gate is not None and await self._put_up(gate):
             around.journal.upstream_held(gate)
             await self._alerts.held(gate)

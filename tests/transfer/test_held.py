@@ -204,3 +204,24 @@ async def test_a_complaint_that_lasts_becomes_a_hold(tmp_path: Path) -> None:
         now[0] += 60_000 * 61
         await standing.react(conversation, outcomes, trial=False)
         assert _gate(stage, "m365").reason is HoldReason.LICENCE
+
+
+async def test_a_quota_that_admits_one_now_and_then_is_told_once(tmp_path: Path) -> None:
+    last = [0.0]
+
+    def now_and_then(envelope: Envelope) -> Conversation:
+        if not envelope.recipients or time.monotonic() - last[0] > 0.05:
+            last[0] = time.monotonic() if envelope.recipients else last[0]
+            return taken(envelope)
+        return DAILY(envelope)
+
+    m365, other = Actor("m365", always=now_and_then), Actor("other")
+    alerts = {"to": ("it@clinic.test",), "upstream": "other"}
+    settings = settings_of(tmp_path, {"m365": M365, "other": SMTP}, alerts=alerts, queue={"retry_most": 60.0})
+    async with Stage(tmp_path, settings, m365, other) as stage:
+        for at in range(20):
+            await stage.put(f"{at}@far.test", candidates=("m365",))
+        await until(lambda: (gate := stage.spool.outgoing.gate("m365")) and gate.probes >= 3, "pauses that grow")
+        assert m365.probes >= 3, "it was open in between"
+        subjects = [parsed(offer)["Subject"] for offer in other.offers]
+        assert subjects == ["Relay: m365 is held (quota)", "Relay: m365 works again"]
