@@ -156,3 +156,18 @@ def test_a_delay_is_told_once_to_those_who_asked(start_relay: StartRelay, stage:
         until = parsedate_to_datetime(report.field("Will-Retry-Until")[0]).timestamp()
         assert abs(until - time.time() - 5 * 86400) < 60
         assert len(relay.log("notice")) == 1
+
+
+def test_a_deadline_is_kept_and_told(start_relay: StartRelay) -> None:
+    with ScriptedServer() as provider:
+        provider.script.always("BODY", "451 4.3.0 Later")
+        settings = plain_settings(provider.port)
+        settings["client"]["clinic"] |= {"deadline": "1s"}
+        relay = start_relay(settings)
+        submit(relay, "", "a@far.test")
+        relay.wait_for_event("failed")
+        provider.script.well_again()
+        report = Report(provider.wait_for(1)[0])
+        assert report.field("Status") == ["4.4.7"]
+        assert report.field("Diagnostic-Code") == ["smtp; 451 4.3.0 Later"]
+        assert "4.4.7 Delivery time expired" in " ".join(report.text.split())
