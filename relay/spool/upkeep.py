@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -32,6 +33,7 @@ _QUIET: Final = 10.0
 _CALM: Final = 3.0
 _DAY: Final = 86_400_000
 _BATCH: Final = 100
+_LOOKED_AT: Final = 2_000
 _FREE_PAGES: Final = 2_000
 _PAGES: Final = 500
 _STEPS: Final = 20
@@ -64,8 +66,9 @@ class Upkeep:
         self._swept = self._tidied = monotonic()
         self._tidied += _FIRST_TIDY - _TIDY
         self._truncated = 0
-        self._refusing = False
+        self._refusing = self._gone = False
         self._task: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin."""
@@ -74,9 +77,10 @@ class Upkeep:
 
     async def aclose(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._tidying) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
@@ -86,7 +90,7 @@ class Upkeep:
             except Exception as error:  # task root: logged, and tried again a second later
                 if isinstance(error, SpoolError) and self._writer.trouble is not None:
                     continue  # the writer has told of it
-                self._log.write(logging.WARNING, "upkeep_failed", {"error": type(error).__name__, "text": str(error)})
+                self._complain(error)
 
     async def _round(self) -> None:
         self._writer.revive()
@@ -104,12 +108,17 @@ class Upkeep:
                 await write(self._writer, lambda tx: free_leases(tx, leases.c.expires_at < tx.now))
         if now - self._tidied >= _TIDY:
             self._tidied = now
-            await self.purge()
+            self._tidying = self._tidying or asyncio.get_running_loop().create_task(self._tidy(), name="spool-tidying")
         await self._shrink()
         await self._truncate()
 
     def _tell_of_room(self) -> None:
         """Log when there begins to be too little, and when there has been enough for a while: it comes and goes."""
+        self._room.look_for_files()
+        gone = self._room.gone
+        if gone is not None and not self._gone:
+            self._log.write(logging.ERROR, "spool_damaged", {"text": str(gone)})
+        self._gone = gone is not None
         self._room.refusal()
         refusing = monotonic() - self._room.refused_at < _CALM
         if refusing == self._refusing:
@@ -119,6 +128,18 @@ class Upkeep:
             self._log.write(logging.ERROR, "spool_full", {"text": str(self._room.refused)})
         else:
             self._log.write(logging.INFO, "spool_recovered", {})
+
+    async def _tidy(self) -> None:
+        """Beside the rounds, for it takes minutes after many messages went."""
+        try:
+            await self.purge()
+        except Exception as error:  # task root: logged, and tried again an hour later
+            self._complain(error)
+        finally:
+            self._tidying = None
+
+    def _complain(self, error: Exception) -> None:
+        self._log.write(logging.WARNING, "upkeep_failed", {"error": type(error).__name__, "text": str(error)})
 
     async def _shrink(self) -> None:
         """Where room is scarce, give back at once what the file and the log do not need."""
@@ -137,9 +158,9 @@ class Upkeep:
         gone = 0
         after: str | None = ""
         while after is not None:
-            behind = after
-            some, after = await write(self._writer, lambda tx: forget_some(tx, cutoff_at, behind))  # noqa: B023
-            gone += some
+            ids, after = await self._reader.read(partial(forgettable, cutoff_at=cutoff_at, after=after))
+            if ids:
+                gone += await write(self._writer, partial(forget, ids=ids))
             await asyncio.sleep(_BREATH)
         await write(self._writer, quotas.sum_up)
         await write(self._writer, forget_pauses)
@@ -170,26 +191,29 @@ def checkpoint(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
 
 
-def forget_some(transaction: Transaction, cutoff_at: int, after: str) -> tuple[int, str | None]:
-    """Forget some messages accepted before `cutoff_at` of which nothing waits; return how many, and where to go on."""
-    m = messages.c
-    ids = (
-        transaction.execute(
-            select(m.id)
-            .where(m.id > after, m.id < first_id_at(cutoff_at), m.accepted_at < cutoff_at)
-            .order_by(m.id)
-            .limit(_BATCH)
-        )
-        .scalars()
-        .all()
-    )
-    waiting = set(
-        transaction.execute(select(recipients.c.message).where(recipients.c.message.in_(ids), WAITING)).scalars()
-    )
+def forgettable(connection: Connection, cutoff_at: int, after: str) -> tuple[list[str], str | None]:
+    """Return some messages accepted before `cutoff_at` of which nothing waits, and behind which ID to go on."""
+    m, r = messages.c, recipients.c
+    old = select(m.id).where(m.id > after, m.id < first_id_at(cutoff_at), m.accepted_at < cutoff_at)
+    ids = connection.execute(old.order_by(m.id).limit(_LOOKED_AT)).scalars().all()
+    if not ids:
+        return [], None
+    among = select(r.message).where(r.message.between(ids[0], ids[-1]), WAITING)
+    waiting = set(connection.execute(among).scalars())
+    found = [id_ for id_ in ids if id_ not in waiting]
+    if len(found) > _BATCH:
+        return found[:_BATCH], found[_BATCH - 1]
+    return found, ids[-1] if len(ids) == _LOOKED_AT else None
+
+
+def forget(transaction: Transaction, ids: Sequence[str]) -> int:
+    """Forget those of the messages of which nothing waits; return how many."""
+    among = select(recipients.c.message).where(recipients.c.message.in_(ids), WAITING)
+    waiting = set(transaction.execute(among).scalars())
     gone = [id_ for id_ in ids if id_ not in waiting]
     for column in (events.c.message, recipients.c.message, messages.c.id):
         transaction.execute(delete(column.table).where(column.in_(gone)))
-    return len(gone), ids[-1] if len(ids) == _BATCH else None
+    return len(gone)
 
 
 def forget_pauses(transaction: Transaction) -> None:

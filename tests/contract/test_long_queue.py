@@ -195,3 +195,13 @@ async def test_tidying_up(seeded: Path, meter: Meter) -> None:
     spool = await Spool.open("", seeded, reserve=0)
     assert await meter.of(spool.purge()) == 0
     await spool.aclose()
+
+
+async def test_what_waits_for_longer_than_traces_are_kept_is_not_looked_at_by_the_writer(seeded: Path) -> None:
+    spool = await Spool.open("", seeded, reserve=0, keep_trace=0.0)
+    before = await spool.inspection.counts()
+    commits = spool._writer.commits
+    assert await spool.purge() == 1, "what was relayed before"
+    assert spool._writer.commits - commits < 10
+    assert (await spool.inspection.counts()).recipients == before.recipients
+    await spool.aclose()
