@@ -201,7 +201,7 @@ async def test_what_waits_for_longer_than_traces_are_kept_is_not_looked_at_by_th
     spool = await Spool.open("", seeded, reserve=0, keep_trace=0.0)
     before = await spool.inspection.counts()
     commits = spool._writer.commits
-    assert await spool.purge() == 1, "what was relayed before"
+    await spool.purge()
     assert spool._writer.commits - commits < 10
     assert (await spool.inspection.counts()).recipients == before.recipients
     await spool.aclose()
