@@ -25,7 +25,7 @@ def file_findings(path: Path, place: Place) -> tuple[list[Finding], bool]:
         with path.open("rb") as file:
             header = file.read(_HEADER)
     except FileNotFoundError:
-        return [_missing(path)], False
+        return [_missing(path) if place.holder is None else _deleted(path, place.holder)], False
     except OSError as error:
         return [_unreadable(path, error)], False
     if not size:
@@ -48,6 +48,23 @@ def _missing(path: Path) -> Finding:
         f"{path} is not there, though a relay has run on its folder",
         "the mail that waited in it is not here: relay serve would begin with an empty queue",
         (f"cp -a /YOUR/BACKUP {path}", f"relay spool check {path}"),
+    )
+
+
+def _deleted(path: Path, holder: int) -> Finding:
+    return Finding(
+        "deleted",
+        True,
+        f"{path} was deleted or moved away while relay (pid {holder}) runs",
+        "the mail is in files without a name, which are gone when that process ends; it takes no more meanwhile",
+        (
+            f"ls -l /proc/{holder}/fd | grep {path.name}     # N: of {path.name}, M: of {path.name}-wal",
+            f"cp /proc/{holder}/fd/N {path}.saved && cp /proc/{holder}/fd/M {path}.saved-wal     # and only then stop",
+            f"relay spool check {path}.saved",
+            "systemctl stop relay",
+            f"mv {path}.saved {path} && mv {path}.saved-wal {path}-wal",
+            "systemctl start relay",
+        ),
     )
 
 

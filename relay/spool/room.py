@@ -37,11 +37,15 @@ class Room:
         self._refusal: SpoolError | None = None
         self.refused: SpoolError | None = None
         self.refused_at = float("-inf")
+        self.gone: SpoolError | None = None
+        self._opened: int | None = None
 
     def refusal(self) -> SpoolError | None:
         """Return why there is too little room; None when there is enough."""
         if self._folder is None:
             return None
+        if self.gone is not None:
+            return self.gone
         now = monotonic()
         age = now - self._looked
         if age >= _EVERY or (age >= _AGAIN and (self._left < 0 or self._refusal is not None)):
@@ -51,6 +55,23 @@ class Room:
         if self._refusal is not None:
             self.refused, self.refused_at = self._refusal, now
         return self._refusal
+
+    def look_for_files(self) -> None:
+        """Refuse mail while database or log are not where they were opened.
+
+        What is written then goes into files without a name, and is gone with the process.
+        """
+        if self._log is None:
+            return
+        file = self._log.with_name(self._log.name.removesuffix("-wal"))
+        try:
+            inode = file.stat().st_ino
+            self._opened = self._opened or inode
+            gone = file if inode != self._opened else None if self._log.exists() else self._log
+        except OSError:
+            gone = file
+        text = f"{gone} was taken away while relay runs; relay spool check says how nothing gets lost"
+        self.gone = SpoolError(text) if gone is not None else None
 
     def space(self) -> Space | None:
         """Return what there is, looked at now; None where it is somebody else's disk, or can't be seen."""

@@ -12,7 +12,7 @@ from tests.scenario.conftest import StartRelay, plain_settings
 from tests.scenario.test_relays import MESSAGE, SENDER, send
 
 
-def _answer(relay: RelayProcess) -> int:
+def answer(relay: RelayProcess) -> int:
     with smtplib.SMTP("127.0.0.1", relay.port(), timeout=30) as connection:
         connection.ehlo()
         code = connection.mail(SENDER)[0]
@@ -33,7 +33,7 @@ def test_disk_full(provider: ScriptedServer, relay: RelayProcess) -> None:
     assert relay.process is not None
     resource.prlimit(relay.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     try:
-        assert {_answer(relay) for _ in range(5)} <= {451, 452}
+        assert {answer(relay) for _ in range(5)} <= {451, 452}
         wait_until(lambda: relay.readiness()[0] == 503, "/readyz to say that no mail is taken")
         assert relay.http("/healthz")[0] == 200
     finally:
@@ -51,4 +51,4 @@ def test_below_the_reserve_nothing_is_accepted(provider: ScriptedServer, start_r
     wait_until(lambda: relay.readiness()[0] == 503, "the relay to run")
     assert "reserve" in relay.readiness()[1]
     wait_until(lambda: relay.log("started"), "the relay to have started")
-    assert _answer(relay) == 452
+    assert answer(relay) == 452

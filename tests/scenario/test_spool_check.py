@@ -14,8 +14,10 @@ import pytest
 
 from tests.rig.relay import RelayProcess
 from tests.rig.scripted import ScriptedServer
+from tests.rig.waiting import wait_until
 from tests.scenario.conftest import StartRelay, plain_settings
 from tests.scenario.load import Load, digest_in, mark_in
+from tests.scenario.test_disk import answer
 from tests.scenario.test_relays import send
 from tests.soak.audit import copied, faults_of
 
@@ -125,6 +127,10 @@ def test_damage_is_named_salvaged_and_served(provider: ScriptedServer, relay: Re
 
 def test_a_log_deleted_under_a_running_relay(relay: RelayProcess) -> None:
     (relay.state_dir / "queue.db-wal").unlink()
+    wait_until(lambda: "queue.db-wal was taken away" in relay.readiness()[1], "/readyz to say so")
+    [told] = relay.wait_for_event("spool_damaged")
+    assert "relay spool check" in told["text"]
+    assert answer(relay) == 451
     code, found = _checked(relay)
     assert (code, _kinds(found)) == (1, ["log_deleted"])
     # What it says to type: a clean stop writes back what only it has.
@@ -134,6 +140,34 @@ def test_a_log_deleted_under_a_running_relay(relay: RelayProcess) -> None:
     assert relay.process.wait(30) == 0
     code, found = _checked(relay)
     assert (code, _kinds(found), found["waiting"]) == (0, [], {"queued": 3})
+
+
+def test_a_database_deleted_under_a_running_relay(relay: RelayProcess) -> None:
+    path = relay.state_dir / "queue.db"
+    path.unlink()
+    wait_until(lambda: "queue.db was taken away" in relay.readiness()[1], "/readyz to say so")
+    assert answer(relay) == 451
+    code, found = _checked(relay)
+    assert (code, _kinds(found)) == (1, ["deleted"])
+    # What it says to type.
+    listed, copied_, check, _, moved, _ = found["findings"][0]["actions"]
+    open_files = subprocess.run(["sh", "-c", listed], capture_output=True, text=True, check=True).stdout.splitlines()
+    numbers = {
+        line.partition(" -> ")[2].partition(" ")[0]: line.partition(" -> ")[0].split()[-1] for line in open_files
+    }
+    copying = copied_.replace("/fd/N ", f"/fd/{numbers[str(path)]} ").replace(
+        "/fd/M ", f"/fd/{numbers[f'{path}-wal']} "
+    )
+    subprocess.run(["sh", "-c", copying], check=True)
+    path.with_name("queue.db.saved").chmod(0o600)
+    path.with_name("queue.db.saved-wal").chmod(0o600)
+    assert relay.command(*check.split()[1:]).returncode == 0
+    assert relay.terminate() == 0
+    subprocess.run(["sh", "-c", moved], check=True)
+    code, found = _checked(relay)
+    assert found["waiting"] == {"queued": 3}
+    relay.start()
+    assert relay.metric("relay_queue_recipients", upstream="provider") == 3
 
 
 def test_a_backup_is_looked_at_by_its_name(relay: RelayProcess, tmp_path: Path) -> None:
