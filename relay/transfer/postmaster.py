@@ -12,7 +12,7 @@ from relay.spool.records import Claim, RecipientState, Settlement
 from relay.transfer.automatic import is_notice
 from relay.transfer.bounce import Original, Stamp, bounce_for
 from relay.transfer.dsn import Customs, Finding, Notice, NoticeKind, notices_due
-from relay.transfer.route import Route, route_for
+from relay.transfer.route import Route, account_of, route_for
 from relay.transfer.surroundings import Surroundings
 
 _HEADER_MOST = 256 * 1024
@@ -61,13 +61,13 @@ class Postmaster:
         settings = self._around.settings
         client = settings.client.get(claim.message.origin.client)
         ways = (settings.upstream.get(name) for name in (claim.upstream, route.candidates[0]))
-        own = frozenset(way.account.lower() for way in ways if way is not None and way.account is not None)
+        accounts = [account_of(way) for way in ways if way is not None]
         return Customs(
             failures_to=_mailboxes(client.failures_to if client else ()),
             alerts_to=_mailboxes(settings.alerts.to),
             receipts=client.receipts if client else True,
             dsn_taken_over=dsn,
-            own_mailboxes=own,
+            own_mailboxes=frozenset(account.key for account in accounts if account is not None),
         )
 
     def _posted(self, notice: Notice, claim: Claim, original: Original, route: Route) -> Posted:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from relay.reply import Reply, reply
-from relay.spool.records import Claim
+from relay.spool.records import Claim, HoldReason
 from relay.transfer.classification import Named, Occasion, Provider, Stage, outcome_for, stage_of
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed, Scope, Uncertain
 from relay.upstream.contract import Cause, Conversation, Phase
@@ -56,7 +56,12 @@ def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provid
         # A recipient that was never offered cannot have been taken, whatever the final reply says.
         return Relayed(ended) if said is not None else Deferred(_NO_ANSWER)
     occasion = Occasion(provider, stage_of(conversation.phase), ended, _named(ended, at, claim))
-    return outcome_for(occasion, conversation.cause)
+    outcome = outcome_for(occasion, conversation.cause)
+    refused = conversation.phase is Phase.MAIL and isinstance(outcome, Hold) and outcome.reason is HoldReason.AUTH
+    if refused and claim.message.reverse_path is None:
+        # Microsoft says "530 5.7.57 Client not authenticated" to MAIL FROM:<> of a client that is.
+        return Hold(ended, HoldReason.SEND_AS, Scope.SENDER)
+    return outcome
 
 
 def _named(said: Reply, at: int, claim: Claim) -> Named:

@@ -31,6 +31,12 @@ SETTINGS = Settings.model_validate(
             "gmail": {"type": "gmail", "username": "clinic@gmail.com", "app_password": {"env": "X"}},
             "ses": {"type": "ses", "region": "eu-west-1", "username": "AKIA", "password": {"env": "X"}},
             "isp": {"type": "smtp", "host": "mail.isp.test"},
+            "known": {"type": "smtp", "host": "mail.isp.test", "username": "clinic@isp.test", "password": {"env": "X"}},
+            "basic": {"type": "smtp", "host": "smtp.office365.com", "username": "no-reply@clinic.test"}
+            | {"password": {"env": "X"}},
+            "connector": {"type": "smtp", "host": "clinic-test.mail.protection.outlook.com"},
+            "amazon": {"type": "smtp", "host": "email-smtp.eu-west-1.amazonaws.com", "username": "AKIA"}
+            | {"password": {"env": "X"}},
         },
     }
 )
@@ -45,6 +51,10 @@ NO_REPLY, GMAIL, APP = mailbox("no-reply@clinic.test"), mailbox("clinic@gmail.co
         (["m365"], [], Route(("m365",), NO_REPLY, NO_REPLY)),
         (["gmail"], [], Route(("gmail",), GMAIL, GMAIL)),
         (["ses"], [], Route(("ses",), APP, APP)),
+        (["known"], [], Route(("known",), None, DAEMON)),
+        (["basic"], [], Route(("basic",), NO_REPLY, NO_REPLY)),
+        (["connector"], [], Route(("connector",), None, DAEMON)),
+        (["amazon"], [], Route(("amazon",), APP, APP)),
         (["m365", "m365", "isp"], [], Route(("m365", "isp"), NO_REPLY, NO_REPLY)),
         (["m365", "isp"], ["m365"], Route(("isp", "m365"), None, DAEMON)),
         (["m365", "isp"], ["m365", "isp"], Route(("m365", "isp"), NO_REPLY, NO_REPLY)),

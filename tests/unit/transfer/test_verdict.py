@@ -106,3 +106,11 @@ def test_probes() -> None:
     assert isinstance(refused, Hold)
     lost = outcome_of_probe(Conversation(Phase.CONNECT, (), OURS, Cause.TIMEOUT), "smtp")
     assert isinstance(lost, Deferred)
+
+
+def test_a_null_reverse_path_that_is_refused_holds_that_message_only() -> None:
+    refused = said("530 5.7.57 Client not authenticated to send mail")
+    conversation = Conversation(Phase.MAIL, (None,), refused)
+    ordinary, bounce = claim(row()), claim(row(), of=message(sender=None))
+    assert outcomes_of(conversation, ordinary, "microsoft365") == (Hold(refused, HoldReason.AUTH),)
+    assert outcomes_of(conversation, bounce, "microsoft365") == (Hold(refused, HoldReason.SEND_AS, Scope.SENDER),)
