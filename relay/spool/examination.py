@@ -37,7 +37,8 @@ def examine(place: Place, upstreams: Collection[str], reserve: int) -> Iterator[
             yield from _rows(connection, place, upstreams)
     except (SQLAlchemyError, SpoolError) as error:
         if place.path is None:
-            raise trouble(error) from error
+            text = f"queue.url: {trouble(error)}; see that the database runs and lets relay in"
+            raise SpoolError(text) from error
         yield Finding(
             "unreadable",
             True,

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.rig.relay import RelayProcess
@@ -224,3 +225,28 @@ def test_a_newer_spool_is_refused_and_named(relay: RelayProcess) -> None:
     assert "install the newer one again, or put queue.db.before-9999 in its place" in last
     code, found = _checked(relay)
     assert (code, _kinds(found)) == (1, ["copy_kept", "newer"])
+
+
+def test_on_postgresql(provider: ScriptedServer, start_relay: StartRelay, postgres_url: str) -> None:
+    provider.close()
+    relay = start_relay(plain_settings(provider.port, url=postgres_url))
+    ids = {send(relay) for _ in range(3)}
+    code, found = _checked(relay)
+    assert (code, _kinds(found), found["waiting"]) == (0, [], {"queued": 3})
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM chunks")
+    code, found = _checked(relay)
+    assert (code, _kinds(found)) == (1, ["content_missing"])
+    assert set(found["findings"][0]["ids"]) == ids
+    done = relay.command("spool", "salvage", "new.db")
+    assert done.returncode == 1
+    assert "PostgreSQL" in done.stderr
+
+
+def test_a_database_server_that_is_away(provider: ScriptedServer, relay: RelayProcess) -> None:
+    assert relay.terminate() == 0
+    relay.write_config(plain_settings(provider.port, url="postgresql://relay@127.0.0.1:1/relay"))
+    done = relay.command("spool", "check", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("queue.url: ")
+    assert done.stderr.endswith("; see that the database runs and lets relay in\n")
