@@ -59,6 +59,9 @@ def _print_queue(found: dict[str, Any]) -> None:
     oldest = found["queue"]["oldest_seconds"]
     waiting = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in recipients.items())
     say(f"Queue: {waiting}" + (f"; oldest {duration_text(oldest)}" if oldest is not None else ""))
+    direct = sum(upstream["direct"] for upstream in found["upstreams"])
+    if direct:
+        say(f"Direct: {direct} messages whose applications wait for the upstream's answer")
     for name in found["orphaned"]:
         say(f"Mail waits for {name}, which is not configured any more: relay queue reroute --upstream {name} TO")
 

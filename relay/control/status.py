@@ -101,9 +101,10 @@ async def _standing(
     found = life.upstream(name) if life else None
     if found is None:
         shown = State("held", gate.reason, gate.since_at, gate.next_probe_at, gate.reply) if gate else State("open")
-        return _state_shape(shown) | {"connections": 0, "quotas": await _quotas(name, upstream, outgoing, now)}
-    quotas = {what: {"used": quota.used, "limit": quota.limit} for what, quota in found.quotas.items()}
-    return _state_shape(found.state) | {"connections": found.connections, "quotas": quotas}
+        quotas = await _quotas(name, upstream, outgoing, now)
+        return _state_shape(shown) | {"connections": 0, "direct": 0, "quotas": quotas}
+    used = {what: {"used": quota.used, "limit": quota.limit} for what, quota in found.quotas.items()}
+    return _state_shape(found.state) | {"connections": found.connections, "direct": found.direct, "quotas": used}
 
 
 def _state_shape(state: State) -> dict[str, Any]:

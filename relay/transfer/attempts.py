@@ -110,6 +110,11 @@ class Attempts:
         self.returning.add(task)
         task.add_done_callback(self.returning.discard)
 
+    @property
+    def direct(self) -> int:
+        """How many messages wait, or are on their way, whose clients wait for the answer."""
+        return len(self.waiting) + sum(1 for attempt in self.sending if attempt.ends is not self._settling)
+
     def uncounted(self) -> list[Claim]:
         """Return the claims that still have to be counted against the upstream's limits."""
         return [*self.backlog, *(attempt.claim for attempt in self.sending if not attempt.counted)]

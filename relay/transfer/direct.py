@@ -156,7 +156,8 @@ class Direct:
             self._refuse(delivery, OUR_FAULT)
             return
         if not delivery.listening():
-            await self._remember(key, delivery, said, _everybody(delivery))
+            if delivery.identified:
+                await self._remember(key, delivery, said, _everybody(delivery))
             self._around.journal.warned("unheard", id=delivery.arrival.id, client=delivery.arrival.origin.client)
         self._around.journal.accepted(delivery.arrival_at(delivery.upstream), delivery.seconds)
         delivery.answer(said)

@@ -60,6 +60,11 @@ class Delivery:
         self.reached_before: frozenset[str] = frozenset()
 
     @property
+    def identified(self) -> bool:
+        """True where the message came with a Message-ID of its own: the same again is a repetition."""
+        return self.arrival.id not in self.arrival.message_id
+
+    @property
     def seconds(self) -> float:
         """Time since the final dot."""
         return asyncio.get_running_loop().time() - self.started

@@ -19,7 +19,9 @@ from relay.transfer.direct_delivery import Delivery
 
 _KEPT: Final = 24 * 3600 * 1000
 _KEPT_WITHOUT_ID: Final = 15 * 60 * 1000
-"""Milliseconds. Without a Message-ID of its own a message may be like another and yet not be the same."""
+"""Milliseconds. Without a Message-ID of its own a message may be like another and yet not be the same: that it is
+sent again soon after a 451 tells a repetition, and nothing else does.
+"""
 
 _MOST: Final = 10_000
 
@@ -91,7 +93,10 @@ class Memory:
     async def first_of(self, key: Key, delivery: Delivery) -> Delivery | None:
         """Return the delivery under way that this one repeats: one that its client has given up, or heard 451 of."""
         first = self._under_way.get(key)
-        if first is None or not (first.late or (not first.reply.done() and not first.listening())):
+        if first is None:
+            return None
+        deserted = first.identified and not first.reply.done() and not first.listening()
+        if not (first.late or deserted):
             return None
         return first if await body_of(first.content) == await body_of(delivery.content) else None
 
@@ -110,8 +115,7 @@ class Memory:
     ) -> None:
         """Remember a try; `pause` in milliseconds until the next one where it is uncertain. Raises SpoolError."""
         now = self._clock()
-        own_id = delivery.arrival.id not in delivery.arrival.message_id
-        forget_at = now + (_KEPT if own_id else _KEPT_WITHOUT_ID)
+        forget_at = now + (_KEPT if delivery.identified else _KEPT_WITHOUT_ID)
         body = await body_of(delivery.content)
         self._earlier.pop(key, None)
         self._earlier[key] = Earlier(body, forget_at, said, relayed, uncertain, now + pause)

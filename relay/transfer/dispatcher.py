@@ -28,11 +28,12 @@ _TO_SETTLE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class UpstreamState:
-    """What `relay status` shows of one upstream; instants in milliseconds."""
+    """What `relay status` shows of one upstream; instants in milliseconds. `direct`: messages whose clients wait."""
 
     state: State
     connections: int
     quotas: Mapping[str, Quota]
+    direct: int
 
 
 class Dispatcher:
@@ -101,7 +102,8 @@ class Dispatcher:
         lane = self._lanes.get(upstream)
         if lane is None:
             return None
-        return UpstreamState(lane.standing.state, lane.attempts.upstream.connections, lane.meter.quotas())
+        attempts = lane.attempts
+        return UpstreamState(lane.standing.state, attempts.upstream.connections, lane.meter.quotas(), attempts.direct)
 
     def nudge(self, upstream: str) -> None:
         """Try at once: mail was released or is to be retried, a login or a secret was renewed."""

@@ -233,6 +233,21 @@ def test_many_clients_share_the_connections(provider: ScriptedServer, start_rela
     assert len(provider.accepted) == 100
 
 
+def test_an_operator_sees_who_waits(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    provider.script.always("BODY", Answer("250 2.0.0 Ok", delay=8.0))
+    relay = start_relay(direct_settings(provider.port))
+    with ThreadPoolExecutor(1) as clients:
+        waiting = clients.submit(submitted, relay)
+        wait_until(lambda: provider.transactions, "it to be past its final dot")
+        status = json.loads(relay.command("status", "--json").stdout)
+        assert [upstream["direct"] for upstream in status["upstreams"]] == [1]
+        assert queue_of(relay) == []
+        assert waiting.result().startswith("250")
+    status = json.loads(relay.command("status", "--json").stdout)
+    assert [upstream["direct"] for upstream in status["upstreams"]] == [0]
+    assert [one["event"] for one in status["recent"]] == ["relayed"]
+
+
 def test_sigterm_tells_who_waits_and_records_what_was_sent(provider: ScriptedServer, start_relay: StartRelay) -> None:
     provider.script.always("BODY", Answer(None))
     relay = start_relay(direct_settings(provider.port, {"max_connections": 2}))

@@ -279,6 +279,14 @@ class TestNobodyListens:
             await caller
             assert len(actor.offers) == 1
 
+    async def test_without_an_id_of_its_own_it_is_taken_for_another_message(self, tmp_path: Path) -> None:
+        actor = Actor("isp")
+        async with stage_of(tmp_path, actor) as stage:
+            client = Waiting(stage, listens=False)
+            for _ in range(2):
+                assert (await client.carry(client.arrival("a@far.test", own_id=False))).code == 250
+            assert len(actor.offers) == 2
+
     async def test_two_who_listen_are_two_messages(self, tmp_path: Path) -> None:
         actor = Actor("isp")
         actor.go.clear()

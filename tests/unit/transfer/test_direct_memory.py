@@ -109,7 +109,7 @@ async def test_it_is_found_again_by_its_body_until_a_day_is_over() -> None:
     clock.at += 24 * HOUR - 1
     found = await memory.find(key, made.content)
     assert found is not None
-    assert (found.reply, found.relayed) == (OK, {"a@far.test"})
+    assert (found.reply, found.relayed) == (OK, frozenset({"a@far.test"}))
     clock.at += 1
     assert await memory.find(key, made.content) is None
     assert len(memory) == 0
