@@ -25,15 +25,10 @@ _POSTGRESQL_FULL: Final = "53100"
 _POSTGRESQL_COLLISION: Final = {"40001", "40P01"}
 _NO_OFFSET: Final = " OFFSET ?"
 _ROWS: Final = 32
-"""Rows of the longest INSERT: a power of two, so that few different ones are needed."""
+"""Rows of the longest INSERT."""
 
-
-_BEGINNINGS: Final = {
-    (True, True): ("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"),
-    (True, False): ("PRAGMA synchronous = NORMAL", "BEGIN IMMEDIATE"),
-    (False, True): ("BEGIN",),
-    (False, False): ("BEGIN", "SET LOCAL synchronous_commit = off"),
-}
+_PREPARED: Final = 256
+"""Statements that SQLite keeps prepared: INSERTs of one row to `_ROWS` for five tables, and the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,10 @@ class Database:
             if sqlite3.sqlite_version_info < _LEAST_SQLITE:
                 raise SpoolError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 is the least")
             self.engine: Engine = create_engine(
-                parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args={"check_same_thread": False}
+                parsed,
+                poolclass=NullPool,
+                isolation_level="AUTOCOMMIT",
+                connect_args={"check_same_thread": False, "cached_statements": _PREPARED},
             )
         else:
             if password is not None:
@@ -96,13 +94,6 @@ class Database:
             "journal_size_limit = 67108864",
         ):
             connection.exec_driver_sql(f"PRAGMA {pragma}").close()
-
-    def begin(self, *, lasting: bool = True) -> tuple[str, ...]:
-        """Return what begins a writing transaction; on SQLite it waits for the write lock at once.
-
-        `lasting` False: its commit does not wait for the disk; the next that does makes both safe.
-        """
-        return _BEGINNINGS[self.sqlite, lasting]
 
     def compile(self, statement: ClauseElement) -> Statement:
         """Return the statement in this database's SQL."""
@@ -160,7 +151,23 @@ class Cursor:
     def __init__(self, connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
         self._cursor = driver.cursor()
-        self._several = connection.dialect.name == "sqlite"
+        self._sqlite = connection.dialect.name == "sqlite"
+        self._lasting = True
+
+    def begin(self, *, lasting: bool = True) -> None:
+        """Begin a writing transaction; on SQLite it waits for the write lock at once.
+
+        `lasting` False: its commit does not wait for the disk; the next that does makes both safe.
+        """
+        if not self._sqlite:
+            self.say("BEGIN")
+            if not lasting:
+                self.say("SET LOCAL synchronous_commit = off")
+            return
+        if lasting is not self._lasting:
+            self.say(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+            self._lasting = lasting
+        self.say("BEGIN IMMEDIATE")
 
     def run(self, statement: Statement, values: Sequence[Any] = ()) -> int:
         """Run once; return how many rows it touched."""
@@ -185,13 +192,13 @@ class Cursor:
         self._cursor.executemany(statement.sql, rows)
 
     def insert(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert the rows; on SQLite several with each run, between which the event loop takes its turn."""
-        if not self._several:
+        """Insert the rows; on SQLite several with each run."""
+        if not self._sqlite:
             self._cursor.executemany(statement.sql, rows)
             return
         done = 0
         while done < len(rows):
-            count = min(1 << (len(rows) - done).bit_length() - 1, _ROWS)
+            count = min(len(rows) - done, _ROWS)
             some = rows[done : done + count]
             self._cursor.execute(_of_rows(statement.sql, count), list(chain.from_iterable(some)))
             done += count

@@ -98,7 +98,7 @@ class StoreOutgoing:
         parcels = [await self._intake.parcel(notice) for notice in notices]
         octets = sum(len(chunk[2]) for parcel in parcels for chunk in parcel.chunks)
         settled: bool = await self._writer.submit(
-            settle, Settling(claim, settlements, parcels), octets=octets, lasting=False
+            settle, Settling(claim, settlements, parcels), octets=octets, lasting=False, patient=True
         )
         if settled:
             for notice in notices:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from relay.logs import Log
 from relay.spool.contract import SpoolError
-from relay.spool.database import Database, trouble
+from relay.spool.database import Cursor, Database, trouble
 from relay.spool.log_index import log_lost
 from relay.spool.schema import REVISION, metadata, partial_on_postgresql
 
@@ -98,8 +98,7 @@ def back_up(source: Path, target: Path) -> None:
 
 
 def _change(database: Database, connection: Connection, head: str, scripts: Path) -> None:
-    for sql in database.begin():
-        connection.exec_driver_sql(sql).close()
+    Cursor(connection).begin()
     try:
         if not database.sqlite:
             connection.exec_driver_sql(_POSTGRESQL_LOCK)

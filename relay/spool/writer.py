@@ -26,6 +26,7 @@ _PAUSE: Final = 1.0
 _TRIES: Final = 3
 _STEADY: Final = 60.0
 _SAFE_AFTER: Final = 0.05
+_PATIENCE: Final = 0.004
 _REMIND: Final = 60.0
 
 
@@ -74,8 +75,11 @@ class Writer:
         self._clock = clock
         self._committed = committed
         self._loop = asyncio.get_running_loop()
-        self._units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
-        self._held_over: Unit | None = None
+        self._gathered: list[Unit] = []
+        self._hurried = False
+        self._handing: asyncio.Handle | None = None
+        self._units: queue.SimpleQueue[list[Unit] | None] = queue.SimpleQueue()
+        self._held_over: list[Unit] = []
         self._group: list[Unit] = []
         self._closing = threading.Event()
         self._log = Log("relay")
@@ -112,20 +116,46 @@ class Writer:
             self._thread = self._start()
 
     def submit(
-        self, kind: Kind, argument: Any, order: int = 1, octets: int = 0, *, lasting: bool = True
+        self,
+        kind: Kind,
+        argument: Any,
+        order: int = 1,
+        octets: int = 0,
+        *,
+        lasting: bool = True,
+        patient: bool = False,
     ) -> asyncio.Future[Any]:
-        """Queue one unit; the future gets its result, or a SpoolError. Called in the event loop."""
+        """Queue one unit; the future gets its result, or a SpoolError. Called in the event loop.
+
+        `patient`: it waits some milliseconds for others to share a transaction with.
+        """
         future = self._loop.create_future()
         if self._closing.is_set():
             future.set_exception(SpoolError("the spool is closed"))
             return future
-        self._units.put(Unit(order, kind, argument, octets, lasting, future))
+        self._gathered.append(Unit(order, kind, argument, octets, lasting, future))
+        if not patient and not self._hurried:
+            self._hurried = True
+            if self._handing is not None:
+                self._handing.cancel()
+            # Not before all that has come in by now was looked at: it may bring more.
+            self._handing = self._loop.call_soon(self._hand_over)
+        elif self._handing is None:
+            self._handing = self._loop.call_later(_PATIENCE, self._hand_over)
         return future
+
+    def _hand_over(self) -> None:
+        """Give the thread what was gathered."""
+        self._hurried, self._handing = False, None
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._units.put(gathered)
 
     async def aclose(self) -> None:
         """Do what waits, then end the thread."""
         if not self._closing.is_set():
             self._closing.set()
+            self._hand_over()
             self._units.put(None)
         if self._making_safe is not None:
             self._making_safe.cancel()
@@ -193,27 +223,24 @@ class Writer:
         return error
 
     def _collect(self) -> bool:
-        """Take all that waits, at least one; False at the end."""
-        first = self._held_over or self._units.get()
-        self._held_over = None
-        if first is None:
-            return False
-        group, octets = self._group, first.octets
-        group.append(first)
-        try:
-            while len(group) < _GROUP_UNITS:
-                unit = self._units.get_nowait()
-                if unit is None:
-                    self._units.put(None)
-                    break
+        """Take what waits, at least one unit and as much as a group may be; False at the end."""
+        some: list[Unit] | None = self._held_over or self._units.get()
+        self._held_over = []
+        group, octets = self._group, 0
+        while some is not None:
+            for at, unit in enumerate(some):
                 octets += unit.octets
-                if octets > _GROUP_OCTETS:
-                    self._held_over = unit
-                    break
+                if group and (octets > _GROUP_OCTETS or len(group) >= _GROUP_UNITS):
+                    self._held_over = some[at:]
+                    return True
                 group.append(unit)
-        except queue.Empty:
-            pass
-        return True
+            try:
+                some = self._units.get_nowait()
+            except queue.Empty:
+                return True
+        if group:
+            self._units.put(None)
+        return bool(group)
 
     def _attempt(
         self, connection: Connection, cursor: Cursor, group: list[Unit]
@@ -222,8 +249,7 @@ class Writer:
         outcomes: list[Outcome] = []
         lasting = any(unit.lasting for unit in group)
         try:
-            for sql in self._database.begin(lasting=lasting):
-                cursor.say(sql)
+            cursor.begin(lasting=lasting)
             for kind, units in _by_kind(group):
                 results = kind(transaction, [unit.argument for unit in units])
                 outcomes += [(unit.future, result, None) for unit, result in zip(units, results, strict=True)]
@@ -273,16 +299,16 @@ class Writer:
             self._log.write(logging.INFO, "spool_recovered", {})
 
     def _refuse_waiting(self, error: Exception) -> None:
-        units, self._held_over = [self._held_over] if self._held_over else [], None
+        units, self._held_over = self._held_over, []
         while True:
             try:
-                unit = self._units.get_nowait()
+                some = self._units.get_nowait()
             except queue.Empty:
                 break
-            if unit is None:
+            if some is None:
                 self._units.put(None)
                 break
-            units.append(unit)
+            units += some
         self._refuse(units, error)
 
     def _post(self, outcomes: list[Outcome], transaction: Transaction | None) -> None:

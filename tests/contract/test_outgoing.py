@@ -287,6 +287,7 @@ class TestWaiting:
 
     async def test_a_put_committed_right_behind_a_claim_is_not_missed(self, store: Store) -> None:
         async def block_the_loop() -> None:
+            store.spool._writer._hand_over()
             time.sleep(0.1)  # noqa: ASYNC251 - the writer goes on meanwhile
 
         await self.quiet(store)

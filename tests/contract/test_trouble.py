@@ -322,7 +322,5 @@ async def test_a_settlement_is_made_safe_from_a_power_failure_soon(store: Store)
     await store.put()
     claim = await store.claim_one()
     assert await store.spool.outgoing.settle(claim, relayed(claim), [])
-    commits = store.spool._writer.commits
-    # Nothing else is written meanwhile.
+    # Nothing else is written meanwhile; it may have shared the transaction that makes safe the claim.
     await until(lambda: not store.spool._writer.unsafe)
-    assert store.spool._writer.commits > commits
