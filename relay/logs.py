@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import contextlib
 import json
 import logging
@@ -10,6 +12,8 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache, partial
+from time import time_ns
 from typing import Any, Literal, TypeAlias
 
 import structlog
@@ -18,7 +22,8 @@ from relay.address import Disclosure, shown, shown_text
 
 Form: TypeAlias = Literal["json", "text"]
 
-_ADDRESSES = ("sender", "recipient", "username")
+_ADDRESSES = frozenset({"sender", "recipient", "username"})
+_REMEMBERED = 512
 _QUIET_LIBRARIES = ("mail.log", "mail.debug", "asyncio", "aiosmtplib", "msal", "urllib3", "uvicorn", "sqlalchemy")
 
 
@@ -26,18 +31,21 @@ class _Disclosing:
     """Shows addresses as `[log] addresses` says, in every text of a line: replies, HELO names and exceptions too."""
 
     def __init__(self, disclosure: Disclosure) -> None:
-        self._disclosure = disclosure
+        # The same few addresses come with every message.
+        self._address = lru_cache(_REMEMBERED)(partial(shown, disclosure=disclosure))
+        self._text = lru_cache(_REMEMBERED)(partial(shown_text, disclosure=disclosure))
 
     def __call__(self, _logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in line.items():
-            known = isinstance(value, str) and key in _ADDRESSES
-            line[key] = shown(value, self._disclosure) if known else self.disclosed(value)
+            line[key] = self.disclosed(value, key)
         return line
 
-    def disclosed(self, value: Any) -> Any:
+    def disclosed(self, value: Any, key: str = "") -> Any:
         """Return a value with the addresses in it shown as they may be."""
         if isinstance(value, str):
-            return shown_text(value, self._disclosure) if "@" in value else value
+            if key in _ADDRESSES:
+                return self._address(value)
+            return self._text(value) if "@" in value else value
         if isinstance(value, (list, tuple)):
             return [self.disclosed(item) for item in value]
         if isinstance(value, dict):
@@ -88,12 +96,14 @@ def _line_of(form: Form) -> _Line:
 
 
 class _Output:
-    """Where lines go now."""
+    """Where lines go now. `waiting`: those of this turn of the event loop, which are written together."""
 
     level = logging.INFO
     line = staticmethod(_json)
     disclosing = _Disclosing("masked")
     lock = threading.Lock()
+    waiting: list[str] = []  # noqa: RUF012 - one for the process
+    flushing: asyncio.AbstractEventLoop | None = None
 
 
 def configure(form: Form = "json", level: str = "info", addresses: Disclosure = "masked") -> None:
@@ -127,17 +137,47 @@ class Log:
         """Write one line."""
         if level >= _Output.level:
             line: dict[str, Any] = {"time": _now(), "level": _LEVELS[level], "event": event, "logger": self._name}
-            said = {key: value for key, value in values.items() if value is not None}
-            line.update(_Output.disclosing(None, "", said))
-            _say(_Output.line(line) + "\n")
+            disclosed = _Output.disclosing.disclosed
+            for key, value in values.items():
+                if value is not None:
+                    line[key] = disclosed(value, key)
+            _say(_Output.line(line) + "\n", at_once=level > logging.INFO)
 
 
-def _say(text: str) -> None:
+def _say(text: str, *, at_once: bool) -> None:
+    """Write a line; what comes with every message at the end of the event loop's turn, where one runs."""
+    loop: asyncio.AbstractEventLoop | None = None
+    if not at_once:
+        with contextlib.suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+    with _Output.lock:
+        _Output.waiting.append(text)
+    if loop is None:
+        flush()
+    elif _Output.flushing is not loop:
+        _Output.flushing = loop
+        loop.call_soon(flush)
+
+
+def flush() -> None:
+    """Write what waits."""
     # A log that can't be written, its disk being full, must not keep mail from being answered.
     with _Output.lock, contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(text)
+        _Output.flushing = None
+        lines = "".join(_Output.waiting)
+        _Output.waiting.clear()
+        sys.stderr.write(lines)
         sys.stderr.flush()
 
 
+atexit.register(flush)
+
+
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    second, rest = divmod(time_ns() // 1000, 1_000_000)
+    return f"{_second_text(second)}.{rest:06d}Z"
+
+
+@lru_cache(2)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
