@@ -6,9 +6,7 @@ import re
 from typing import Final
 
 _END: Final = b"\r\n.\r\n"
-
-# Twice as fast as to find the octets.
-_DOT: Final = re.compile(rb"\r\n\.")
+_DOT: Final = b"\r\n."
 
 # A dot that is followed by a bare CR or LF is a line of its own once line ends are mended, so it is not a stuffed one.
 _STUFFED: Final = re.compile(rb"\r\n\.(?![\r\n])")
@@ -29,8 +27,7 @@ class DotReader:
         """Return what became certain of the content, and what follows the end; None there until the end was found."""
         octets = self._held + octets
         # The first line that begins with a dot is mostly the end, so that one search does for both.
-        first = _DOT.search(octets)
-        dot = first.start() if first else -1
+        dot = octets.find(_DOT)
         end = octets.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             after: bytes | None = octets[end + 5 :]

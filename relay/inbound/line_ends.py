@@ -13,7 +13,6 @@ HEADER_LIMIT: Final = 256 * 1024
 """Octets of header section that are accepted."""
 
 _NO_LINE_END: Final = bytes(set(range(256)) - set(b"\r\n"))
-_BARE_CR: Final = re.compile(rb"\r(?!\n)")
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 _FIELDS: Final = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+")
 _FIELD_START: Final = re.compile(rb"[!-9;-~]++[ \t]*+:|[ \t]")
@@ -122,6 +121,5 @@ def body_lines(octets: bytes) -> bytes:
 
 
 def _mended(octets: bytes) -> bool:
-    # As many LF as CR, and each CR before an LF: twice as fast as to count CRLF.
-    ends = octets.translate(None, _NO_LINE_END)
-    return ends == b"\r\n" * (len(ends) // 2) and _BARE_CR.search(octets) is None
+    # Each CR and LF belongs to a CRLF: half the time of looking for one that does not.
+    return len(octets.translate(None, _NO_LINE_END)) == 2 * octets.count(b"\r\n")

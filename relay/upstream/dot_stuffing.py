@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-# Twice as fast as to find the octets.
-_DOT: Final = re.compile(rb"\r\n\.")
-
 
 class DotStuffing:
     """Doubles the dot at the beginning of each line, wherever the pieces are cut."""
@@ -18,7 +12,7 @@ class DotStuffing:
 
     def stuffed(self, piece: bytes) -> bytes:
         """Return the next piece as it goes over the wire."""
-        out = piece.replace(b"\r\n.", b"\r\n..") if _DOT.search(piece) else piece
+        out = piece.replace(b"\r\n.", b"\r\n..")
         # The CRLF may have come with the piece before, whole or its CR alone; the dot is then first or second.
         seam = (self._before + piece[:2]).find(b"\r\n.")
         if seam >= 0:
