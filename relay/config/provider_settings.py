@@ -13,7 +13,7 @@ from relay.config.secret_reference import SecretPlace
 from relay.config.section import Count, FilePath, Line, MailAddress, several
 from relay.config.upstream_settings import UpstreamSettings
 
-Auth = Literal["auto", "none", "plain", "login", "cram-md5", "xoauth2"]
+Auth = Literal["auto", "none", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"]
 
 _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _PERSONAL: Final = ("@gmail.com", "@googlemail.com")
@@ -95,7 +95,7 @@ class SmtpSettings(UpstreamSettings):
     )
     auth: Auth = Field(default="auto", description="the mechanism; auto: the best that both sides know")
     username: Line | None = Field(default=None, description="the user name there")
-    password: SecretPlace | None = Field(default=None, description="the password there; with xoauth2 an access token")
+    password: SecretPlace | None = Field(default=None, description="the password there; with xoauth2 and oauthbearer an access token")
     client_certificate: FilePath | None = Field(
         default=None, description="one PEM file with the certificate that we show, its chain and its key; watched"
     )

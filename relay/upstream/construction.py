@@ -60,5 +60,6 @@ def credential_source(name: str, table: UpstreamSettings, secrets: Secrets) -> C
     if isinstance(table, SesSettings):
         return KeptPassword(table.host, table.username, table.password, secrets)
     if isinstance(table, SmtpSettings) and table.username and table.password is not None and table.auth != "none":
-        return KeptPassword(table.host, table.username, table.password, secrets, bearer=table.auth == "xoauth2")
+        bearer = table.auth in {"xoauth2", "oauthbearer"}
+        return KeptPassword(table.host, table.username, table.password, secrets, bearer=bearer)
     return NoCredential()

@@ -1,4 +1,4 @@
-"""Logging in: which mechanism, and what each says (RFC 4954, RFC 4616, RFC 2195; XOAUTH2)."""
+"""Logging in: which mechanism, and what each says (RFC 4954, RFC 4616, RFC 2195, RFC 7628; XOAUTH2)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ every server has to take (RFC 5321 §4.5.3.1.4). An Entra token is always longer
 STRENGTH = ("CRAM-MD5", "PLAIN", "LOGIN")
 """Mechanisms for a password, the best first. One is chosen, once: a wrong password tried with each of them in turn
 would count as three failures and lock the account."""
+
+BEARER = ("XOAUTH2", "OAUTHBEARER")
+"""Mechanisms for a token. Exchange Online offers only the first, and Gmail and Dovecot both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,9 @@ class CredentialSource(Protocol):
 
 def mechanism_for(setting: str, credential: Credential, offered: tuple[str, ...]) -> str | None:
     """Return the mechanism to use; None where none fits. `setting` is the upstream's `auth`."""
-    if isinstance(credential, BearerToken):
-        wanted: tuple[str, ...] = ("XOAUTH2",)
-    elif setting == "auto":
-        wanted = STRENGTH
-    else:
-        wanted = (setting.upper(),)
+    wanted: tuple[str, ...] = (setting.upper(),)
+    if setting == "auto":
+        wanted = BEARER if isinstance(credential, BearerToken) else STRENGTH
     return next((mechanism for mechanism in wanted if mechanism in offered), None)
 
 
@@ -145,6 +145,23 @@ async def _xoauth2(connection: Connection, credential: BearerToken) -> _Exchange
     return await connection.command(b""), challenge
 
 
+async def _oauthbearer(connection: Connection, credential: BearerToken) -> _Exchange:
+    response = oauthbearer_response(credential, connection.route.host, connection.route.port)
+    said = await _respond(connection, "OAUTHBEARER", base64.b64encode(response))
+    if said.code != 334:
+        return said, None
+    challenge = _decoded(said.text)
+    # RFC 7628 §3.2.3: the answer to the reasons is a single ^A.
+    return await connection.command(b"AQ=="), challenge
+
+
+def oauthbearer_response(credential: BearerToken, host: str, port: int) -> bytes:
+    """Return the client's only response (RFC 7628 §3.1); comma and equals sign of a name are escaped (RFC 5801 §4)."""
+    name = credential.username.replace("=", "=3D").replace(",", "=2C")
+    text = f"n,a={name},\x01host={host}\x01port={port}\x01auth=Bearer {credential.token}\x01\x01"
+    return text.encode("utf-8")
+
+
 def _decoded(text: str) -> str:
     try:
         octets = base64.b64decode(text.strip(), validate=True)
@@ -158,4 +175,5 @@ _EXCHANGES: Mapping[str, Callable[..., Awaitable[_Exchange]]] = {
     "LOGIN": _login,
     "CRAM-MD5": _cram_md5,
     "XOAUTH2": _xoauth2,
+    "OAUTHBEARER": _oauthbearer,
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.simulator.tokens import APP_AUDIENCES
 from tests.rig.authority import TokenAuthority
 from tests.rig.certificate import Leaf
 from tests.rig.dovecot import DovecotSubmission
@@ -147,6 +148,29 @@ def test_dovecot_takes_tokens_that_msal_fetched(
     for transaction in transactions:
         assert transaction.sender.startswith(f"<{SENDER}>")
         _assert_only_trace_was_added(transaction.content, clinic_message())
+
+
+def test_dovecot_takes_a_token_by_oauthbearer(
+    microsoft: tuple[TokenAuthority, DovecotSubmission, ScriptedServer], leaf: Leaf, tmp_path: Path
+) -> None:
+    authority, dovecot, beyond = microsoft
+    upstream: dict[str, Value] = {
+        "type": "smtp",
+        "host": "localhost",
+        "port": dovecot.port,
+        "ca_file": str(leaf.authority),
+        "auth": "oauthbearer",
+        "username": authority.options.mailbox,
+        "password": {"env": "TOKEN"},
+    }
+    token = authority.tokens.for_app(APP_AUDIENCES[0])
+    with RelayProcess(tmp_path, _settings(upstream), {"TOKEN": token}) as relay:
+        _submit(relay, clinic_message())
+        beyond.wait_for(1, seconds=60)
+    assert "method=OAUTHBEARER" in dovecot.log
+    with RelayProcess(tmp_path / "other", _settings(upstream), {"TOKEN": f"{token}x"}) as relay:
+        _submit(relay, clinic_message(attachment=100))
+        assert relay.wait_for_event("held")[0]["reply"].startswith("535")
 
 
 def test_dovecot_refuses_a_token_for_another_mailbox_and_nothing_bounces(

@@ -3,7 +3,14 @@
 import pytest
 
 from relay.reply import parse_reply
-from relay.upstream.credentials import BearerToken, Credential, Password, mechanism_for, needs_renewal
+from relay.upstream.credentials import (
+    BearerToken,
+    Credential,
+    Password,
+    mechanism_for,
+    needs_renewal,
+    oauthbearer_response,
+)
 from relay.upstream.google import app_password
 
 PASSWORD = Password("clinic", "secret-word")
@@ -24,6 +31,11 @@ TOKEN = BearerToken("no-reply@clinic.test", "eyJ0-token")
         ("auto", TOKEN, ("LOGIN", "XOAUTH2"), "XOAUTH2"),
         ("xoauth2", TOKEN, ("LOGIN", "XOAUTH2"), "XOAUTH2"),
         ("auto", TOKEN, ("LOGIN", "PLAIN"), None),
+        ("auto", TOKEN, ("OAUTHBEARER", "XOAUTH2"), "XOAUTH2"),
+        ("auto", TOKEN, ("PLAIN", "OAUTHBEARER"), "OAUTHBEARER"),
+        ("oauthbearer", TOKEN, ("XOAUTH2", "OAUTHBEARER"), "OAUTHBEARER"),
+        ("oauthbearer", TOKEN, ("XOAUTH2",), None),
+        ("xoauth2", TOKEN, ("OAUTHBEARER",), None),
     ],
 )
 def test_mechanism(setting: str, credential: Credential, offered: tuple[str, ...], mechanism: str | None) -> None:
@@ -43,6 +55,15 @@ def test_mechanism(setting: str, credential: Credential, offered: tuple[str, ...
 )
 def test_renewal(code: int, text: str, renewal: bool) -> None:
     assert needs_renewal(parse_reply(code, text, "mail.test")) is renewal
+
+
+@pytest.mark.parametrize(
+    ("username", "name"),
+    [("no-reply@clinic.test", "no-reply@clinic.test"), ("a=b,c@clinic.test", "a=3Db=2Cc@clinic.test")],
+)
+def test_oauthbearer(username: str, name: str) -> None:
+    said = oauthbearer_response(BearerToken(username, "eyJ0"), "mail.test", 587)
+    assert said == f"n,a={name},\x01host=mail.test\x01port=587\x01auth=Bearer eyJ0\x01\x01".encode()
 
 
 def test_secrets_are_not_shown() -> None:
