@@ -17,6 +17,10 @@ def prepare(state_dir: Path) -> None:
     """Make the folder, or take the rights of others off it. Raises StateDirError."""
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.statvfs(state_dir).f_flag & os.ST_RDONLY:
+            raise StateDirError(
+                f"{state_dir}: its file system is read-only; dmesg may say why, mount -o remount,rw makes it writable"
+            )
         found = state_dir.stat()
         if found.st_mode & 0o077 and found.st_uid == os.geteuid():
             state_dir.chmod(0o700)

@@ -10,7 +10,7 @@ _SQLITE: Final = {
     sqlite3.SQLITE_READONLY: (
         "the file or its file system is read-only; dmesg may say why, and mount -o remount,rw makes it writable"
     ),
-    sqlite3.SQLITE_IOERR: "the disk could not be read or written; dmesg may say why",
+    sqlite3.SQLITE_IOERR: "the disk could not be read or written, or is full; dmesg and df -h may say why",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; relay spool check names what is affected",
     sqlite3.SQLITE_FULL: "free some space on its disk; df -h shows how much there is",
     sqlite3.SQLITE_CANTOPEN: "look at the owner and mode of its folder, and at df -h and df -i",

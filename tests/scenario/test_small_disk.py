@@ -100,11 +100,12 @@ def _log_is_empty(disk: SmallDisk) -> bool:
     return (disk.seen / "queue.db-wal").stat().st_size == 0
 
 
-def _all_arrived_once(application: Application, provider: ScriptedServer, disk: SmallDisk) -> None:
+def _all_arrived_once(application: Application, provider: ScriptedServer, disk: SmallDisk, *, starts: int = 1) -> None:
     """Nothing that was accepted is lost or came twice, nothing that was refused came, and nothing is left behind."""
     relay = application.relay
     provider.wait_for(len(application.accepted), 60)
-    relay.wait_for_event("relayed", len(application.accepted))
+    if starts == 1:
+        relay.wait_for_event("relayed", len(application.accepted))
     assert relay.process is not None
     assert relay.terminate() == 0
     arrived = Counter(mark_in(transaction.content) for transaction in provider.accepted)
@@ -114,7 +115,7 @@ def _all_arrived_once(application: Application, provider: ScriptedServer, disk: 
         assert digest_in(transaction.content) == application.accepted[mark_in(transaction.content)]
     with copied(disk.seen) as spool:
         assert faults_of(spool, ended=True) == []
-    assert len(relay.log("started")) == 1
+    assert relay.log_text().count('"event": "started"') == starts
 
 
 def _ready(relay: RelayProcess) -> None:
@@ -271,3 +272,20 @@ def test_no_more_files_can_be_made(
     disk.fill_inodes()
     assert all(application.offer(size) for size in (2000, 200_000, 3 * MIB))
     _all_arrived_once(application, provider, disk)
+
+
+def test_a_start_on_a_full_disk_says_so_and_succeeds_later(
+    provider: ScriptedServer, relay: RelayProcess, disk: SmallDisk, application: Application
+) -> None:
+    provider.close()
+    assert all(application.offer() for _ in range(3))
+    relay.kill()
+    disk.fill()
+    relay.launch()
+    assert relay.process is not None
+    assert relay.process.wait(20) == 1
+    assert "df -h" in relay.log_text().splitlines()[-1]
+    disk.clear()
+    relay.start()
+    provider.open()
+    _all_arrived_once(application, provider, disk, starts=2)

@@ -5,6 +5,7 @@ import os
 import stat
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +27,12 @@ def test_a_file_in_its_place_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateDirError, match="file"):
         prepare(tmp_path / "file" / "state")
+
+
+def test_a_file_system_that_is_read_only_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with pytest.raises(StateDirError, match=r"file system is read-only.* mount -o remount,rw"):
+        prepare(tmp_path)
 
 
 def _hold(folder: Path, taken: Event, let_go: Event) -> None:
