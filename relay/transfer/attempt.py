@@ -13,7 +13,7 @@ from relay.transfer.meter import Meter
 from relay.transfer.outcome import Outcome
 from relay.upstream.contract import Conversation, Phase, Upstream
 
-_OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it is tried again")
+_OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it may be tried again")
 
 
 class Ends(Protocol):

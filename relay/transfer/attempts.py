@@ -21,7 +21,7 @@ from relay.transfer.surroundings import Surroundings
 from relay.transfer.verdict import complains_of_connections, outcomes_of, unreachable
 from relay.upstream.contract import Conversation, Upstream
 
-_OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it is tried again")
+_OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it may be tried again")
 
 
 class Waiting(Protocol):

@@ -24,13 +24,18 @@ class Meter:
         self._clock = clock
         self._throttle = Throttle(limits)
         self._turn = asyncio.Lock()
+        self._loading = asyncio.Lock()
+        self._known = not limits.any
 
     async def load(self) -> None:
-        """Read what was used before this process began. Raises SpoolError."""
-        limits = self._throttle.limits
-        if not limits.any:
-            return
-        now = self._clock()
+        """Read what was used before this process began, once. Raises SpoolError."""
+        async with self._loading:
+            if not self._known:
+                await self._load()
+                self._known = True
+
+    async def _load(self) -> None:
+        limits, now = self._throttle.limits, self._clock()
         uses = await self._outgoing.uses(self._upstream, now - DAY - MINUTE)
         # A clock that was set back would make uses of the future, which leave the window too late.
         self._throttle = Throttle(limits, (replace(use, at=min(now, use.at)) for use in uses))
@@ -58,6 +63,7 @@ class Meter:
         if not self._throttle.limits.any:
             return
         async with self._turn:
+            await self._loaded()
             # No use of this upstream can come in between: they are counted here, in turn.
             opens_at = self._throttle.admits_at(recipients, self._clock())
             await asyncio.sleep(max(0, opens_at - self._clock()) / 1000)
@@ -70,6 +76,14 @@ class Meter:
         """Show the use of each limit in the metrics."""
         for name, quota in self.quotas().items():
             self._journal.quota_used(self._upstream, name, quota.used / quota.limit)
+
+    async def _loaded(self) -> None:
+        # Whoever is sent past the queue may come before the lane has read what was used.
+        while not self._known:
+            try:
+                await self.load()
+            except SpoolError:
+                await asyncio.sleep(_SPOOL_PAUSE)
 
     async def _record(self, recipients: int) -> None:
         while True:

@@ -244,6 +244,15 @@ class TestTimeOuts:
             assert (await client.send("b@far.test")).startswith("451 4.4.5 The upstream's limit")
             assert len(actor.offers) == 1
 
+    async def test_what_was_used_before_a_restart_counts_at_once(self, tmp_path: Path) -> None:
+        limited = SMTP | {"messages_per_minute": 1, "timeout": 0.3}
+        async with stage_of(tmp_path, Actor("isp"), limited) as stage:
+            assert (await Waiting(stage).send("a@far.test")).startswith("250")
+        actor = Actor("isp")
+        async with stage_of(tmp_path, actor, limited) as stage:
+            assert (await Waiting(stage).send("b@far.test")).startswith("451 4.4.5")
+            assert actor.offers == []
+
 
 class TestNobodyListens:
     async def test_what_was_relayed_unheard_is_not_sent_again(self, tmp_path: Path) -> None:
