@@ -13,6 +13,9 @@ from relay.transfer.outcome import Deferred
 from relay.transfer.settling import Settling
 from relay.transfer.surroundings import Surroundings
 
+_BREATH = 3
+"""As many times as long as a step took others have their turn: a million may be given up at once."""
+
 
 def missed(claim: Claim, now: int) -> bool:
     """True where an attempt was due, and time was over before it could be made, for every recipient."""
@@ -41,8 +44,10 @@ class Overdue:
             self._around.journal.failed("overdue", error)
 
     async def _sweep(self, recipients: int, said: Reply | None) -> None:
+        loop = asyncio.get_running_loop()
         after: str | None = ""
         while after is not None and not self.stopped:
+            began = loop.time()
             now = self._around.clock()
             untold_before_at = now - round(1000 * self._around.settings.queue.delay_notice) if said else 0
             claims, after = await self._around.outgoing.claim_overdue(
@@ -50,16 +55,27 @@ class Overdue:
             )
             self._custody.take(claims)
             await asyncio.gather(*(self._settle(claim, said) for claim in claims))
+            await asyncio.sleep(_BREATH * (loop.time() - began))
 
     async def expire(self, claims: Sequence[Claim]) -> None:
         """Give up claims whose time was over before their turn came."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         await asyncio.gather(*(self._settling.expire(claim) for claim in claims))
+        await asyncio.sleep(loop.time() - began)
 
     async def _settle(self, claim: Claim, said: Reply | None) -> None:
         now, delay_notice = self._around.clock(), self._around.settings.queue.delay_notice
-        if all(row.give_up_at <= now for row in claim.recipients):
+        late = [row.give_up_at <= now for row in claim.recipients]
+        if self._around.outgoing.gate(self._upstream) is not None:
+            # Time stands still, for all that `give_up_at` says before the gate opens.
+            tell = not any(late) and self._settling.can_tell(claim)
+        elif all(late):
             await self._settling.expire(claim)
-        elif said and any(delay_due(claim.message, row, now, delay_notice) for row in claim.recipients):
+            return
+        else:
+            tell = True
+        if said and tell and any(delay_due(claim.message, row, now, delay_notice) for row in claim.recipients):
             await self._settling.settle(claim, [Deferred(said)] * len(claim.recipients), trial_at=now)
         else:
             await self._settling.give_back([claim])
