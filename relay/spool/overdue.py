@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, or_, select
 from relay.envelope import Notify
 from relay.spool.pauses import Pauses, held_for
 from relay.spool.records import RecipientState
-from relay.spool.schema import WAITING, messages, recipients
+from relay.spool.schema import WAITING, gates, messages, recipients
 
 STEP: Final = 5_000
 """Recipients looked through at once: some milliseconds."""
@@ -24,7 +24,7 @@ def overdue(
     """Look through the next of what is due at an upstream; return IDs, and behind which to go on, None at the end.
 
     Meant are messages to be given up by now, and those accepted up to `untold_before_at` whose sender asked to hear of
-    a delay and has not.
+    a delay and has not. While the upstream is held nothing is given up.
     """
     r, m = recipients.c, messages.c
     behind = [r.upstream == upstream, WAITING, r.message > after]
@@ -38,11 +38,13 @@ def overdue(
         m.notice.is_(False),
         m.reverse_path.is_not(None),
     ).label("untold")
+    held = connection.execute(select(gates.c.upstream).where(gates.c.upstream == upstream)).first() is not None
+    meant = untold if held else or_(r.give_up_at <= now, untold)
     # The state is a value here, lest SQLite take the index of what is queued, and sort.
     found = connection.execute(
         select(r.message, r.give_up_at, m.accepted_at, untold)
         .join(messages, m.id == r.message)
-        .where(*behind, r.state == _QUEUED, r.next_attempt_at <= now, or_(r.give_up_at <= now, untold))
+        .where(*behind, r.state == _QUEUED, r.next_attempt_at <= now, meant)
         .order_by(r.message)
         .limit(_MOST)
     ).all()

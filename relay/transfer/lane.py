@@ -28,6 +28,9 @@ from relay.upstream.contract import Conversation, Upstream
 _SWEEP = 60_000
 """Milliseconds between two looks at what waits beyond its time behind the upstream's limits."""
 
+_SWEEP_HELD = 900_000
+"""The same for delays that senders want to hear of while the upstream is held: a million messages may wait there."""
+
 _LOOK = 500
 """Milliseconds between two looks at what may change without stirring us: a gate that somebody opens, a limit."""
 
@@ -66,6 +69,7 @@ class Lane:
         self._overdue = Overdue(self.name, surroundings, custody, settling)
         self._sweeping: asyncio.Task[None] | None = None
         self._swept_at = 0
+        self._began_at = surroundings.clock()
         self._probe: asyncio.Task[Conversation] | None = None
         self._configure(settings)
 
@@ -210,6 +214,8 @@ class Lane:
 
     async def _while_held(self, gate: Gate, now: int) -> None:
         """Probe when it is time: a login, and where that works one message, since limits show with a message only."""
+        if now - max(self._swept_at, self._began_at) >= _SWEEP_HELD and gate.reply is not None:
+            self._sweep(gate.reply)
         probe_at = gate.next_probe_at
         due = probe_at is not None and (now >= probe_at or self._hurried)
         if not due or self.attempts.tasks:

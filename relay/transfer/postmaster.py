@@ -41,8 +41,7 @@ class Postmaster:
             return []
         settings = self._around.settings
         sender = message.reverse_path or parse_mailbox(message.header_from)
-        wanted = (claim.upstream, *claim.recipients[0].candidates, settings.alerts.upstream)
-        route = route_for(settings, wanted, self._usable, sender)
+        route = route_for(settings, self._wanted(claim), self._usable, sender)
         if route is None:
             self._around.journal.warned("no_way_for_notice", id=message.id, upstream=claim.upstream)
             return []
@@ -56,6 +55,13 @@ class Postmaster:
             self._around.journal.warned("nobody_to_tell", id=message.id, upstream=claim.upstream)
             return []
         return [self._posted(notice, claim, original, route) for notice in due]
+
+    def has_way(self, claim: Claim) -> bool:
+        """Return whether one of the upstreams by which a notice about the claim may go is usable."""
+        return any(name is not None and self._usable(name) for name in self._wanted(claim))
+
+    def _wanted(self, claim: Claim) -> tuple[str | None, ...]:
+        return (claim.upstream, *claim.recipients[0].candidates, self._around.settings.alerts.upstream)
 
     def _customs(self, claim: Claim, route: Route, *, dsn: bool) -> Customs:
         settings = self._around.settings

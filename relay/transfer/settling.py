@@ -59,6 +59,10 @@ class Settling:
             settled.append((settlement, Finding(row, expired(row.reply), row.reply)))
         await self._record(claim, settled, dsn=False)
 
+    def can_tell(self, claim: Claim) -> bool:
+        """Return whether a notice about the claim would leave now."""
+        return self._postmaster.has_way(claim)
+
     async def give_back(self, claims: Sequence[Claim]) -> None:
         """Make claims due again whose attempt never began."""
         if not claims:

@@ -12,7 +12,7 @@ from relay.spool.records import Priority
 from relay.spool.store import Spool
 from relay.transfer import lane
 from tests.contract.mail import arrival
-from tests.transfer.actor import CONNECTION_REFUSED, Actor, taken
+from tests.transfer.actor import CONNECTION_REFUSED, PASSWORD_REFUSED, Actor, taken
 from tests.transfer.stage import Stage, notify, settings_of, until
 
 SMTP = {"type": "smtp", "host": "mx.provider.test"}
@@ -80,3 +80,28 @@ async def test_given_up_behind_a_limit(tmp_path: Path, monkeypatch: pytest.Monke
         await stage.settled(late, "failed")
         assert len(isp.offers) == 1
         assert len(await stage.queue()) == 2, "what waits, and the bounce; nobody is told of a delay behind a limit"
+
+
+@pytest.mark.parametrize("way", ["other", None])
+async def test_told_of_the_delay_while_held_and_nothing_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str | None
+) -> None:
+    monkeypatch.setattr(lane, "_SWEEP_HELD", 50)
+    held, other = Actor("isp", always=PASSWORD_REFUSED), Actor("other")
+    queue = {"delay_notice": 0.3, "retry_most": 0.1}
+    settings = settings_of(tmp_path, {"isp": SMTP, "other": SMTP}, queue=queue, alerts={"upstream": way} if way else {})
+    async with Stage(tmp_path, settings, held, other) as stage:
+        asked = await stage.put(notify("asked@far.test", Notify.DELAY), candidates=("isp",))
+        await stage.put("quiet@far.test", candidates=("isp",))
+        late = await stage.put(notify("late@far.test", Notify.DELAY | Notify.FAILURE), give_up=0.2, candidates=("isp",))
+        if way:
+            await until(lambda: len(other.offers) == 1, "the delay notice")
+        probes = held.probes
+        await until(lambda: held.probes >= probes + 5, "more probes")
+        assert [str(offer.envelope.recipients[0].forward_path) for offer in other.offers] == ["app@clinic.test"] * bool(
+            way
+        )
+        assert await stage.states(late) == ["queued"]
+        held.always = taken
+        for id_ in (asked, late):
+            await stage.settled(id_, "relayed")
