@@ -24,7 +24,8 @@ CLOUDS: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 
 DELEGATED_SCOPE: Final = "https://outlook.office.com/SMTP.Send"
-"""A person's sign-in asks for this in the public cloud; msal adds offline_access itself."""
+"""A person's sign-in asks for this in the public cloud, elsewhere for the same of the cloud's audience; msal adds
+offline_access itself."""
 
 CREDENTIAL_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "client_secret": ("client_secret",),
@@ -130,9 +131,10 @@ class Microsoft365Settings(UpstreamSettings):
             return value
         credential = value.get("credential") or _credential_meant(value)
         smtp, login, audience = CLOUDS.get(str(value.get("cloud", "public")), CLOUDS["public"])
-        delegated = credential == "device_code" and audience == CLOUDS["public"][2]
-        app_only = f"https://{audience}/.default"
-        defaults = {"host": smtp, "scope": DELEGATED_SCOPE if delegated else app_only}
+        scope = f"https://{audience}/.default"
+        if credential == "device_code":
+            scope = DELEGATED_SCOPE if audience == CLOUDS["public"][2] else f"https://{audience}/SMTP.Send"
+        defaults = {"host": smtp, "scope": scope}
         tenant = str(value.get("tenant", ""))
         if _GUID.fullmatch(tenant) or _DOMAIN.fullmatch(tenant):
             defaults["authority"] = f"https://{login}/{tenant}"

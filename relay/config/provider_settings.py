@@ -95,7 +95,9 @@ class SmtpSettings(UpstreamSettings):
     )
     auth: Auth = Field(default="auto", description="the mechanism; auto: the best that both sides know")
     username: Line | None = Field(default=None, description="the user name there")
-    password: SecretPlace | None = Field(default=None, description="the password there; with xoauth2 and oauthbearer an access token")
+    password: SecretPlace | None = Field(
+        default=None, description="the password there; with xoauth2 and oauthbearer an access token"
+    )
     client_certificate: FilePath | None = Field(
         default=None, description="one PEM file with the certificate that we show, its chain and its key; watched"
     )

@@ -52,13 +52,10 @@ WARNED: Final = (
 )
 """`check` and `serve` warn of these and go on. What gets built is taken off the list."""
 
-REFUSED: Final = (
-    Unbuilt("upstream", "via", values=("graph",)),
-    Unbuilt("upstream", "cloud", values=("us-gov-high", "us-gov-dod", "china")),
-)
+REFUSED: Final = (Unbuilt("upstream", "via", values=("graph",)),)
 """These are refused until they work: mail would go another way than asked for."""
 
-_INSTEAD: Final = {"via": '"smtp"', "cloud": '"public"'}
+_INSTEAD: Final = {"via": '"smtp"'}
 
 
 def warned(tables: Mapping[str, Any]) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ from relay.simulator.device_code import LIFETIME, DeviceCode, DeviceCodes
 from relay.simulator.faults import Fault, Faults, known_faults
 from relay.simulator.http_server import NoResponse, Request, Response
 from relay.simulator.options import Options
-from relay.simulator.tokens import APP_AUDIENCES, USER_SCOPE, Tokens, key_set, signing_key
+from relay.simulator.tokens import USER_SCOPE, Tokens, key_set, signing_key
 
 _JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEVICE_GRANTS = ("urn:ietf:params:oauth:grant-type:device_code", "device_code")
@@ -162,7 +162,7 @@ class Entra:
         if resource == scope or " " in scope:
             text = f"The provided value for scope {scope} is not valid. Client credential flows must have a scope"
             raise _Refused(400, "invalid_scope", 1002012, f"{text} value with /.default suffixed to the resource.")
-        if resource not in APP_AUDIENCES:
+        if resource not in self._tokens.audiences:
             raise _Refused(400, "invalid_resource", 500011, f"The resource principal named {resource} was not found.")
         return self._bearer(self._tokens.for_app(resource))
 
@@ -182,7 +182,7 @@ class Entra:
     def _for_user(self, sign_in: _SignIn) -> dict[str, object]:
         wanted = [scope for scope in sign_in.scope.split() if scope not in _PLAIN_SCOPES]
         resources = {scope.rpartition("/")[0] for scope in wanted}
-        if len(resources) != 1 or not resources <= set(APP_AUDIENCES):
+        if len(resources) != 1 or not resources <= set(self._tokens.audiences):
             raise self._refused("aadsts70011")
         names = [scope.rpartition("/")[2] for scope in wanted]
         granted = " ".join(USER_SCOPE if name == ".default" else name for name in names)

@@ -16,6 +16,7 @@ class Options:
     `host`: the address to listen on; `names`: what clients call it besides, names or addresses, for the certificate.
     `directory`: where the certificates are kept and found again, made where missing; None: a temporary one.
 
+    `cloud`: which of Microsoft's the tenant is in: public, us-gov-high, us-gov-dod, china.
     `may_send_as`: what the mailbox may put into From besides itself. `further_mailboxes` may be signed in to as well,
     each sending as itself. `token_lifetime` in seconds, `token_size` the least octets of an access token. `strict`:
     breaches of the protocol are refused, else only recorded. `rate_excess`: what happens to the 31st message of a
@@ -35,6 +36,7 @@ class Options:
     directory: Path | None = None
     names: tuple[str, ...] = ()
 
+    cloud: str = "public"
     tenant: str = TENANT
     client_id: str = CLIENT_ID
     client_secret: str = "simulated~client~secret"  # noqa: S105 (it opens nothing but the simulator)

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 APP_AUDIENCES = ("https://outlook.office365.com", "https://outlook.office.com")
+CLOUD_AUDIENCES: Mapping[str, tuple[str, ...]] = {
+    "public": APP_AUDIENCES,
+    "us-gov-high": ("https://outlook.office365.us",),
+    "us-gov-dod": ("https://outlook-dod.office365.us",),
+    "china": ("https://partner.outlook.cn",),
+}
+"""What a token for Exchange Online is for, by cloud: another cloud's audience opens nothing."""
 APP_ROLE = "SMTP.SendAsApp"
 USER_SCOPE = "SMTP.Send"
 
@@ -107,6 +114,7 @@ class Tokens:
         self._live: deque[str] = deque(maxlen=_REMEMBERED)
         self.lifetime = options.token_lifetime
         self.roles: tuple[str, ...] = (APP_ROLE,)
+        self.audiences = CLOUD_AUDIENCES[options.cloud]
 
     def for_app(self, audience: str) -> str:
         """Return a token for the application itself, by client credentials."""
@@ -144,7 +152,7 @@ class Tokens:
         claims = verified(token)
         if claims is None or claims.get("uti") not in self._live:
             return False
-        if claims.get("aud") not in APP_AUDIENCES or claims.get("tid") != self._options.tenant:
+        if claims.get("aud") not in self.audiences or claims.get("tid") != self._options.tenant:
             return False
         if APP_ROLE in claims.get("roles", []):
             return True

@@ -22,11 +22,11 @@ T = TypeVar("T")
 class SimulatorThread:
     """The simulator in a loop of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.simulator = Simulator(messages_per_minute=0)
+        self.simulator = Simulator(**{"messages_per_minute": 0, **options})
         self._run(self.simulator.__aenter__())
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:

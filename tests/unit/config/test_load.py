@@ -147,6 +147,26 @@ client_id = "66666666-7777-8888-9999-000000000000"
             },
         ),
         (MICROSOFT + 'credential = "device_code"', {"scope": "https://outlook.office.com/SMTP.Send"}),
+        (
+            MICROSOFT + 'credential = "device_code"\ncloud = "us-gov-dod"',
+            {"host": "outlook-dod.office365.us", "scope": "https://outlook-dod.office365.us/SMTP.Send"},
+        ),
+        (
+            MICROSOFT + 'client_secret = { env = "S" }\ncloud = "us-gov-high"',
+            {
+                "host": "smtp.office365.us",
+                "authority": "https://login.microsoftonline.us/practice.test",
+                "scope": "https://outlook.office365.us/.default",
+            },
+        ),
+        (
+            MICROSOFT + 'client_secret = { env = "S" }\ncloud = "china"',
+            {
+                "host": "smtp.partner.outlook.cn",
+                "authority": "https://login.partner.microsoftonline.cn/practice.test",
+                "scope": "https://partner.outlook.cn/.default",
+            },
+        ),
         (MICROSOFT + 'certificate = "c"\nprivate_key = "k"', {"credential": "certificate"}),
         (
             'type = "gmail"\nusername = "practice@gmail.com"\napp_password = { env = "X" }',
