@@ -25,6 +25,7 @@ class Journal:
         self._metrics = metrics
         self._log = Log("relay")
         # What moves with every message is not looked up anew for each.
+        self._connections = cache(metrics.connections.labels)
         self._accepted = cache(metrics.accepted.labels)
         self._settled = cache(metrics.settled.labels)
         self._delivery = cache(metrics.delivery.labels)
@@ -56,11 +57,11 @@ class Journal:
 
     def connection_opened(self, listener: str) -> None:
         """A client connected. Debug only: load balancers probe every few seconds."""
-        self._metrics.connections.labels(listener).inc()
+        self._connections(listener).inc()
 
     def connection_closed(self, listener: str, peer: str, reason: str) -> None:
         """A client's connection ended, in whatever way; `reason` is a fixed word."""
-        self._metrics.connections.labels(listener).dec()
+        self._connections(listener).dec()
         self._log.write(logging.DEBUG, "disconnected", {"listener": listener, "peer": peer, "reason": reason})
 
     def authenticated(self, listener: str, client: str, mechanism: str, peer: str) -> None:

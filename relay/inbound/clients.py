@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from relay.config.client_settings import ClientSettings
@@ -61,6 +62,7 @@ def may_log_in_from(client: Client, address: IPAddress) -> bool:
     return not networks or any(address.version == network.version and address in network for network in networks)
 
 
+@lru_cache(256)
 def ip_address(text: str) -> IPAddress:
     """Read a peer's address: an IPv4-mapped one is IPv4, a scope is dropped. Raises ValueError."""
     address = ipaddress.ip_address(text.partition("%")[0])
