@@ -101,6 +101,10 @@ class SmallDisk:
     def fill(self, leave: int = 0) -> None:
         """Let another program's file take all but `leave` octets."""
         with (self.seen / "ballast").open("ab", buffering=0) as file:
+            if self._holder is None:
+                # What the spool gives back meanwhile is as good as taken by others, too.
+                file.truncate(self.size - leave)
+                return
             file.truncate(0)
             while (left := self.free() - leave) > 0:
                 file.write(bytes(min(left, 1 << 20)))
