@@ -40,7 +40,7 @@ WARNED: Final = (
     Unbuilt("client", "disclaimer_html"),
     Unbuilt("client", "messages_per_minute"),
     Unbuilt("identity"),
-    Unbuilt("upstream", "credential", values=("managed_identity", "federated")),
+    Unbuilt("upstream", "credential", values=("managed_identity",)),
     Unbuilt("upstream", "proxy"),
     Unbuilt("upstream", "proxy_username"),
     Unbuilt("upstream", "proxy_password"),

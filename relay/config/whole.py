@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.config.assertion import end_of, ended, missing_command
 from relay.config.aws_secret import INSTALL, installed
 from relay.config.certificates import chain_in, check_pfx, mismatch, out_of_force, public_key_of
 from relay.config.draft import Draft
 from relay.config.load import Loaded, load
-from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.config.microsoft365_settings import Assertion, Microsoft365Settings
 from relay.config.private_file import reasons
 from relay.config.problems import ConfigError, Fault, KeyPath, Problem
 from relay.config.provider_settings import SmtpSettings
 from relay.config.references import references_in_draft
 from relay.config.seal import SealedStore
 from relay.config.secret_reference import SecretReference
-from relay.config.secrets import Secrets
+from relay.config.secrets import Secrets, file_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class _Examination:
                 yield from self._client_certificate(path, upstream.client_certificate)
             if isinstance(upstream, Microsoft365Settings):
                 yield from self._pfx(path, upstream.pfx, upstream.passphrase)
+                yield from self._assertion((*path, "assertion"), upstream.assertion)
 
     def _sealed_store(self) -> Iterator[Fault]:
         # Tokens are kept there too; where no key refers to it, nobody else would look before mail waits.
@@ -186,6 +188,20 @@ class _Examination:
             self._in_force((*path, "pfx"), out_of_force(check_pfx(_octets(pfx), phrase), self._now))
         except ConfigError as error:
             yield Fault((*path, "pfx"), f"{pfx}: {error}")
+
+    def _assertion(self, path: KeyPath, assertion: Assertion | None) -> Iterator[Fault]:
+        if assertion is None or (*path, "file") in self._absent:
+            return
+        if assertion.file is None:
+            wrong = missing_command(assertion.command)
+            if wrong is not None:
+                yield Fault((*path, "command"), wrong)
+            return
+        try:
+            # What has ended is renewed by somebody else, and no reason not to start.
+            self._in_force((*path, "file"), ended(end_of(file_secret(assertion.file).strip(), str(assertion.file))))
+        except ConfigError as error:
+            yield Fault((*path, "file"), str(error))
 
     def _in_force(self, path: KeyPath, doubt: str | None) -> None:
         if doubt is not None:

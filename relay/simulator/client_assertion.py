@@ -42,19 +42,20 @@ class RegisteredCertificates:
     def refuse(self, assertion: str, client_id: str, audiences: frozenset[str]) -> int | None:
         """Return the AADSTS code that refuses `assertion`, or None. `audiences` are the URLs of this authority."""
         try:
-            header, claims, signed, signature = _parts(assertion)
+            header, claims, signed, signature = parts_of(assertion)
         except (ValueError, TypeError, KeyError):
             return MALFORMED
         thumbprint = str(header.get("x5t#S256") or header.get("x5t") or "").rstrip("=")
         certificate = self._by_thumbprint.get(thumbprint)
         if certificate is None:
             return UNREGISTERED
-        if not _signed_by(certificate, str(header.get("alg")), signed, signature):
+        if not signed_by(certificate.public_key(), str(header.get("alg")), signed, signature):
             return BAD_SIGNATURE
         return _refuse_claims(claims, client_id, audiences)
 
 
-def _parts(assertion: str) -> tuple[Mapping[str, object], Mapping[str, object], bytes, bytes]:
+def parts_of(assertion: str) -> tuple[Mapping[str, object], Mapping[str, object], bytes, bytes]:
+    """Return header, claims, what is signed, and the signature; raises ValueError or TypeError."""
     head, body, signature = assertion.split(".")
     header, claims = json.loads(decoded(head)), json.loads(decoded(body))
     if not isinstance(header, dict) or not isinstance(claims, dict):
@@ -62,12 +63,12 @@ def _parts(assertion: str) -> tuple[Mapping[str, object], Mapping[str, object], 
     return header, claims, f"{head}.{body}".encode(), decoded(signature)
 
 
-def _signed_by(certificate: Certificate, algorithm: str, signed: bytes, signature: bytes) -> bool:
+def signed_by(key: object, algorithm: str, signed: bytes, signature: bytes) -> bool:
+    """Tell whether the RSA public key's owner signed it."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-    key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey):
         return False
     schemes: dict[str, padding.AsymmetricPadding] = {
@@ -83,13 +84,19 @@ def _signed_by(certificate: Certificate, algorithm: str, signed: bytes, signatur
     return True
 
 
-def _refuse_claims(claims: Mapping[str, object], client_id: str, audiences: frozenset[str]) -> int | None:
+def out_of_time(claims: Mapping[str, object]) -> int | None:
+    """Return the code that refuses claims which are not in force, five minutes either way; else None."""
     now = time.time()
     expires, begins = claims.get("exp"), claims.get("nbf", 0)
     if not isinstance(expires, int | float) or not isinstance(begins, int | float):
         return MALFORMED
-    if not begins - 300 <= now < expires + 300:
-        return OUT_OF_TIME
+    return None if begins - 300 <= now < expires + 300 else OUT_OF_TIME
+
+
+def _refuse_claims(claims: Mapping[str, object], client_id: str, audiences: frozenset[str]) -> int | None:
+    late = out_of_time(claims)
+    if late is not None:
+        return late
     if claims.get("aud") not in audiences:
         return WRONG_AUDIENCE
     if claims.get("iss") != client_id or claims.get("sub") != client_id:

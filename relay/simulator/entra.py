@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from relay.simulator.client_assertion import RegisteredCertificates
 from relay.simulator.device_code import LIFETIME, DeviceCode, DeviceCodes
 from relay.simulator.faults import Fault, Faults, known_faults
+from relay.simulator.federation import FederatedCredentials
 from relay.simulator.http_server import NoResponse, Request, Response
 from relay.simulator.options import Options
 from relay.simulator.tokens import USER_SCOPE, Tokens, key_set, signing_key
@@ -56,6 +57,7 @@ class Entra:
         self.origin = ""
         self.device_codes = DeviceCodes()
         self.certificates = RegisteredCertificates()
+        self.federation = FederatedCredentials()
         self.client_secrets = {options.client_secret}
         self.expired_secrets: set[str] = set()
         self.federated_assertions: set[str] = set()
@@ -149,8 +151,11 @@ class Entra:
     def _prove_by_assertion(self, assertion: str) -> None:
         if assertion in self.federated_assertions:
             return
-        audiences = frozenset({f"{self.url}/oauth2/v2.0/token", f"{self.url}/v2.0", self.url})
-        code = self.certificates.refuse(assertion, self._options.client_id, audiences)
+        if self.federation.concerns(assertion):
+            code = self.federation.refuse(assertion)
+        else:
+            audiences = frozenset({f"{self.url}/oauth2/v2.0/token", f"{self.url}/v2.0", self.url})
+            code = self.certificates.refuse(assertion, self._options.client_id, audiences)
         if code is not None and f"aadsts{code}" in known_faults():
             raise self._refused(f"aadsts{code}")
         if code is not None:

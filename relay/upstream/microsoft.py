@@ -1,4 +1,4 @@
-"""Tokens of Microsoft 365 by msal: as an application (secret or certificate), or as the person who signed in."""
+"""Tokens of Microsoft 365 by msal: as an application, or as the person who signed in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from relay.config.problems import ConfigError
 from relay.config.secrets import Secrets
 from relay.reply import reply
 from relay.upstream.authority import Answered, refused, session_for, unavailable
+from relay.upstream.client_proof import client_proof
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded, reply_for
 from relay.upstream.token_store import AccessToken, TokenRecord, purpose_of
@@ -50,7 +51,7 @@ class MicrosoftTokens:
         """Return a record with a new token. Raises ConversationEnded, phase SECRET or TOKEN."""
         if self.settings.credential == "device_code":
             return self._fetch_for_person(record)
-        credential = self._client_credential()
+        proof = self._proof()
         answered = Answered()
 
         def acquire() -> dict[str, Any] | None:
@@ -60,7 +61,7 @@ class MicrosoftTokens:
             with session:
                 application = msal.ConfidentialClientApplication(
                     self.settings.client_id,
-                    client_credential=credential,
+                    client_credential=proof,
                     authority=self.settings.authority,
                     http_client=session,
                     instance_discovery=False,
@@ -105,41 +106,12 @@ class MicrosoftTokens:
             )
         return access_token(self.settings, result, answered)
 
-    def _client_credential(self) -> Any:
-        settings = self.settings
+    def _proof(self) -> Any:
         try:
-            if settings.credential == "client_secret" and settings.client_secret is not None:
-                return str(self.secrets.resolve(settings.client_secret))
-            if settings.credential == "certificate":
-                return self._certificate()
+            return client_proof(self.settings, self.secrets)
         except ConfigError as error:
-            raise self._no_secret(str(error)) from error
-        raise self._no_secret(f'credential = "{settings.credential}" has no effect yet')
-
-    def _certificate(self) -> dict[str, Any]:
-        """Return the certificate as msal takes it; unreadable ones are found here, not in the middle of a request."""
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
-
-        settings = self.settings
-        passphrase = str(self.secrets.resolve(settings.passphrase)) if settings.passphrase is not None else None
-        octets = passphrase.encode("utf-8") if passphrase is not None else None
-        given: dict[str, Any] = {"passphrase": passphrase} if passphrase is not None else {}
-        try:
-            if settings.pfx is not None:
-                pkcs12.load_key_and_certificates(settings.pfx.read_bytes(), octets)
-                return given | {"private_key_pfx_path": str(settings.pfx), "public_certificate": True}
-            if settings.certificate is None or settings.private_key is None:
-                raise ConfigError("the certificate or its private key is missing")
-            key = str(self.secrets.text_of(settings.private_key))
-            load_pem_private_key(key.encode("utf-8"), octets)
-            return given | {"private_key": key, "public_certificate": settings.certificate.read_text("utf-8")}
-        except (ValueError, TypeError, OSError) as error:
-            # cryptography says TypeError where a passphrase is missing, or given for a key that has none.
-            raise ConfigError("the certificate or its private key can't be read; check file and passphrase") from error
-
-    def _no_secret(self, detail: str) -> ConversationEnded:
-        said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self.settings.host, detail)
-        return ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE)
+            said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self.settings.host, str(error))
+            raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error
 
 
 def public_application(settings: Microsoft365Settings, session: Any, cache: Any) -> msal.PublicClientApplication:

@@ -1,0 +1,85 @@
+"""Each kind of credential in a real `relay serve`: a message goes, and nothing secret is told or kept in the clear."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.simulator.federation import Issuer
+from relay.simulator.simulator import Simulator
+from tests.rig.toml import Value
+from tests.scenario.conftest import StartRelay, plain_settings
+from tests.scenario.test_relays import send
+from tests.scenario.test_tokens import SimulatorThread
+
+
+@dataclass(slots=True)
+class Kind:
+    """What a credential needs: keys of the upstream, variables; `secrets` are texts that nobody may see."""
+
+    keys: dict[str, Any]
+    environ: dict[str, str] = field(default_factory=dict)
+    secrets: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def cloud() -> Iterator[SimulatorThread]:
+    running = SimulatorThread()
+    yield running
+    running.close()
+
+
+def _microsoft(simulator: Simulator, **keys: Value) -> dict[str, Value]:
+    return {
+        "type": "microsoft365",
+        "host": simulator.host,
+        "port": simulator.microsoft365.port,
+        "ca_file": str(simulator.ca_file),
+        "authority": simulator.authority_url,
+        "mailbox": simulator.mailbox,
+        "tenant": simulator.tenant,
+        "client_id": simulator.client_id,
+        **keys,
+    }
+
+
+def _federated(cloud: SimulatorThread, folder: Path) -> Kind:
+    issuer = Issuer()
+    cloud.do(lambda simulator: simulator.entra.federation.trust(issuer, "relay"))
+    assertion = issuer.assertion("relay")
+    (folder / "assertion").write_text(assertion)
+    keys = {"credential": "federated", "assertion": {"command": ["cat", str(folder / "assertion")]}}
+    return Kind(_microsoft(cloud.simulator, **keys), secrets=[assertion])
+
+
+KINDS = {"federated": _federated}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_message_goes_by_it(cloud: SimulatorThread, start_relay: StartRelay, tmp_path: Path, name: str) -> None:
+    kind = KINDS[name](cloud, tmp_path)
+    settings = plain_settings(9) | {"upstream": {"provider": kind.keys}, "log": {"level": "debug"}}
+    relay = start_relay(settings, kind.environ)
+    checked = relay.command("check")
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
+    for _ in range(3):
+        send(relay)
+    cloud.wait_for(3)
+    relay.wait_for_event("relayed", count=3)
+    relay.restart()
+    send(relay)
+    cloud.wait_for(4)
+    assert relay.terminate() == 0
+    _assert_nothing_is_told(relay.log_text(), relay.state_dir, kind)
+
+
+def _assert_nothing_is_told(log: str, state_dir: Path, kind: Kind) -> None:
+    kept = b"".join(path.read_bytes() for path in state_dir.rglob("*") if path.is_file())
+    for secret in kind.secrets:
+        assert secret not in log
+        assert secret.encode() not in kept
+    assert "eyJ" not in log, "a token"
+    assert b"eyJ" not in kept
+    assert "no-reply@" not in log
