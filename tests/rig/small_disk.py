@@ -28,7 +28,7 @@ def namespace() -> tuple[str, ...] | None:
     As root one of the machine's; else one of a user namespace, where the machine lets its users have them.
     """
     for command in (("unshare", "--mount"), ("unshare", "--mount", "--map-root-user")):
-        trial = ["sh", "-c", "mount -t tmpfs none /mnt"]
+        trial = ["sh", "-c", "command -v nsenter && mount -t tmpfs none /tmp"]
         try:
             if subprocess.run([*command, *trial], capture_output=True, check=False).returncode == 0:
                 return command
