@@ -31,20 +31,18 @@ def overdue(
     last = connection.execute(select(r.message).where(*behind).order_by(r.message).offset(STEP - 1).limit(1)).scalar()
     if last is not None:
         behind.append(r.message <= last)
-    untold = and_(
-        r.notify.bitwise_and(Notify.DELAY.value) != 0,
-        r.delay_told.is_(False),
-        m.accepted_at <= untold_before_at,
-        m.notice.is_(False),
-        m.reverse_path.is_not(None),
-    ).label("untold")
+    asked = and_(r.notify.bitwise_and(Notify.DELAY.value) != 0, r.delay_told.is_(False))
+    late = m.accepted_at <= untold_before_at
+    untold = and_(asked, late, m.notice.is_(False), m.reverse_path.is_not(None)).label("untold")
     held = connection.execute(select(gates.c.upstream).where(gates.c.upstream == upstream)).first() is not None
     meant = untold if held else or_(r.give_up_at <= now, untold)
-    # The state is a value here, lest SQLite take the index of what is queued, and sort.
+    # The state is a value here, lest SQLite take the index of what is queued, and sort. What the recipient's row tells
+    # stands alone as well: most messages are then not looked at.
+    behind += [r.state == _QUEUED, r.next_attempt_at <= now, asked if held else or_(r.give_up_at <= now, asked)]
     found = connection.execute(
         select(r.message, r.give_up_at, m.accepted_at, untold)
         .join(messages, m.id == r.message)
-        .where(*behind, r.state == _QUEUED, r.next_attempt_at <= now, meant)
+        .where(*behind, meant)
         .order_by(r.message)
         .limit(_MOST)
     ).all()

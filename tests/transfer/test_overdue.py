@@ -93,11 +93,11 @@ async def test_told_of_the_delay_while_held_and_nothing_is_given_up(
     async with Stage(tmp_path, settings, held, other) as stage:
         asked = await stage.put(notify("asked@far.test", Notify.DELAY), candidates=("isp",))
         await stage.put("quiet@far.test", candidates=("isp",))
-        late = await stage.put(notify("late@far.test", Notify.DELAY | Notify.FAILURE), give_up=0.2, candidates=("isp",))
+        late = await stage.put(notify("late@far.test", Notify.DELAY | Notify.FAILURE), give_up=1.0, candidates=("isp",))
         if way:
             await until(lambda: len(other.offers) == 1, "the delay notice")
-        probes = held.probes
-        await until(lambda: held.probes >= probes + 5, "more probes")
+        beyond = time.monotonic() + 1.0
+        await until(lambda: time.monotonic() > beyond, "the time to give up")
         assert [str(offer.envelope.recipients[0].forward_path) for offer in other.offers] == ["app@clinic.test"] * bool(
             way
         )
