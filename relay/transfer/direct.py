@@ -103,10 +103,17 @@ class Direct:
 
     async def _said_before(self, key: Key, delivery: Delivery) -> Reply | None:
         """Return the answer to a message that an earlier try may have brought to its end; None: it is to be sent."""
-        first = await self._memory.first_of(key, delivery)
-        if first is not None and not await self._over(first, delivery):
-            return NO_ANSWER
-        earlier = await self._memory.find(key, delivery.content)
+        while True:
+            seen = self._memory.under_way(key)
+            first = await self._memory.first_of(key, delivery)
+            if first is not None:
+                if not await self._over(first, delivery):
+                    return NO_ANSWER
+                # Another repetition may have waited for the same, and be under way by now.
+                continue
+            earlier = await self._memory.find(key, delivery.content)
+            if self._memory.under_way(key) == seen:
+                break
         if earlier is None:
             return None
         paths = {str(one.forward_path) for one in delivery.arrival.envelope.recipients}
@@ -155,14 +162,21 @@ class Direct:
             await self._remember(key, delivery, said, _reached(delivery, outcomes))
             self._refuse(delivery, OUR_FAULT)
             return
-        if not delivery.listening():
-            if delivery.identified:
-                await self._remember(key, delivery, said, _everybody(delivery))
-            self._around.journal.warned("unheard", id=delivery.arrival.id, client=delivery.arrival.origin.client)
+        await self._remember_unheard(key, delivery, said)
         self._around.journal.accepted(delivery.arrival_at(delivery.upstream), delivery.seconds)
         delivery.answer(said)
         if not ours:
             await self._records.told(delivery, outcomes)
+
+    async def _remember_unheard(self, key: Key | None, delivery: Delivery, said: Reply) -> None:
+        # That a client has just hung up the loop sees in its next turn, and tells behind what was ready before.
+        for _ in range(2):
+            await asyncio.sleep(0)
+        if delivery.listening():
+            return
+        if delivery.identified:
+            await self._remember(key, delivery, said, _everybody(delivery))
+        self._around.journal.warned("unheard", id=delivery.arrival.id, client=delivery.arrival.origin.client)
 
     async def _came_late(self, key: Key | None, delivery: Delivery, late: Sequence[int]) -> None:
         """Record what came after the client had heard 451; what was relayed is not sent again when it is repeated."""

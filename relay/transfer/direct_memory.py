@@ -75,30 +75,35 @@ class Memory:
         self._clock = clock
         self._most = most
         self._earlier: OrderedDict[Key, Earlier] = OrderedDict()
-        self._under_way: dict[Key, Delivery] = {}
+        self._under_way: dict[Key, tuple[Delivery, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._earlier)
 
     def begin(self, key: Key, delivery: Delivery) -> Callable[[], None]:
         """Note a delivery that is under way; return what to call when it is over."""
-        self._under_way[key] = delivery
+        self._under_way[key] = (*self.under_way(key), delivery)
 
         def end() -> None:
-            if self._under_way.get(key) is delivery:
-                del self._under_way[key]
+            left = tuple(one for one in self.under_way(key) if one is not delivery)
+            if left:
+                self._under_way[key] = left
+            else:
+                self._under_way.pop(key, None)
 
         return end
 
+    def under_way(self, key: Key) -> tuple[Delivery, ...]:
+        """Return the deliveries of this key that are under way."""
+        return self._under_way.get(key, ())
+
     async def first_of(self, key: Key, delivery: Delivery) -> Delivery | None:
         """Return the delivery under way that this one repeats: one that its client has given up, or heard 451 of."""
-        first = self._under_way.get(key)
-        if first is None:
-            return None
-        deserted = first.identified and not first.reply.done() and not first.listening()
-        if not (first.late or deserted):
-            return None
-        return first if await body_of(first.content) == await body_of(delivery.content) else None
+        for first in self.under_way(key):
+            deserted = first.identified and not first.reply.done() and not first.listening()
+            if (first.late or deserted) and await body_of(first.content) == await body_of(delivery.content):
+                return first
+        return None
 
     async def find(self, key: Key, content: Content) -> Earlier | None:
         """Return the earlier try at this very message, where one is remembered."""

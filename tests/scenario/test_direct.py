@@ -73,7 +73,7 @@ def test_the_client_hears_the_upstream_and_the_operator_sees_it(
     (taken,) = provider.accepted
     assert b"Secret 1\r\n" in taken.content
     assert taken.content.startswith(b"Received: ")
-    (entry,) = traced(relay)
+    (entry,) = wait_until(lambda: traced(relay), "its trace")
     assert told == f"250 2.0.0 Ok: queued as UP1 ({entry['id']})"
     assert entry["id"].encode() in taken.content
     assert words_of(entry) == ["direct", "relayed"]
@@ -83,6 +83,10 @@ def test_the_client_hears_the_upstream_and_the_operator_sees_it(
     assert relay.metric("relay_recipients_settled_total", upstream="provider", outcome="relayed") == 1
     assert [line["id"] for line in relay.log("relayed")] == [entry["id"]]
     assert "a@far.test" not in relay.log_text()
+    # A program that reads the answer and leaves without QUIT has heard it: the same again is sent again.
+    assert submitted(relay) != told
+    assert relay.log("unheard") == []
+    assert len(provider.accepted) == 2
     status = json.loads(relay.command("status", "--json").stdout)
     assert status["queue"]["recipients"] == {"queued": 0, "in_flight": 0, "held": 0}
 
