@@ -31,9 +31,12 @@ def public_key_of(pem: bytes, passphrase: str | None = None) -> bytes:
         key = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase is not None else None)
     except TypeError as error:
         if passphrase is None:
-            raise ConfigError("the private key is encrypted; take the passphrase off: openssl pkey -in KEY") from error
+            cure = "set passphrase where there is such a key, else take it off: openssl pkey -in KEY"
+            raise ConfigError(f"the private key is encrypted; {cure}") from error
         raise ConfigError("the private key is not encrypted; remove passphrase") from error
     except (ValueError, UnsupportedAlgorithm) as error:
+        if passphrase is not None and b"ENCRYPTED" in pem:
+            raise ConfigError("the private key has another passphrase; correct it") from error
         cure = "name the PEM file that holds -----BEGIN PRIVATE KEY-----"
         raise ConfigError(f"holds no private key in PEM that can be read; {cure}") from error
     return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -73,7 +76,21 @@ def check_pfx(octets: bytes, passphrase: str | None) -> Sequence["Certificate"]:
     try:
         content = pkcs12.load_pkcs12(octets, passphrase.encode() if passphrase is not None else None)
     except ValueError as error:
-        raise ConfigError("is no PFX file, or has another passphrase; export it anew, and set passphrase") from error
+        # cryptography tells a wrong passphrase from a wrong file by its text alone.
+        if "password" not in str(error):
+            raise ConfigError("is no PFX (PKCS #12) file; name one, or export it anew") from error
+        if passphrase is None:
+            raise ConfigError('is encrypted; add passphrase, such as { sealed = "NAME" }') from error
+        raise ConfigError("has another passphrase, or none; correct or remove passphrase") from error
     if content.key is None or content.cert is None:
-        raise ConfigError("lacks the private key or the certificate; export both into it")
+        raise ConfigError("lacks the private key or the certificate; export it anew, with the private key")
     return [content.cert.certificate]
+
+
+def unfit_for_entra(chain: Sequence["Certificate"]) -> str | None:
+    """What is wrong with a certificate by which an application is to prove itself to Entra; None where it will do."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    if isinstance(chain[0].public_key(), RSAPublicKey):
+        return None
+    return "the key is no RSA key, and Entra takes no other; make a certificate with one: openssl req -newkey rsa:2048"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relay.config.assertion import end_of, ended, missing_command
 from relay.config.aws_secret import INSTALL, installed
-from relay.config.certificates import chain_in, check_pfx, mismatch, out_of_force, public_key_of
+from relay.config.certificates import chain_in, check_pfx, mismatch, out_of_force, public_key_of, unfit_for_entra
 from relay.config.draft import Draft
 from relay.config.load import Loaded, load
 from relay.config.microsoft365_settings import Assertion, Microsoft365Settings
@@ -134,6 +134,9 @@ class _Examination:
             try:
                 chain = chain_in(_octets(certificate))
                 self._in_force((*path, "certificate"), out_of_force(chain, self._now))
+                unfit = unfit_for_entra(chain) if path[0] == "upstream" else None
+                if unfit is not None:
+                    yield Fault((*path, "certificate"), f"{certificate}: {unfit}")
             except ConfigError as error:
                 yield Fault((*path, "certificate"), f"{certificate}: {error}")
         remote = passphrase is not None and passphrase.aws is not None
@@ -185,7 +188,11 @@ class _Examination:
             return  # nobody is asked over the network
         try:
             phrase = self._secrets.resolve(passphrase) if passphrase is not None else None
-            self._in_force((*path, "pfx"), out_of_force(check_pfx(_octets(pfx), phrase), self._now))
+            chain = check_pfx(_octets(pfx), phrase)
+            self._in_force((*path, "pfx"), out_of_force(chain, self._now))
+            unfit = unfit_for_entra(chain)
+            if unfit is not None:
+                yield Fault((*path, "pfx"), f"{pfx}: {unfit}")
         except ConfigError as error:
             yield Fault((*path, "pfx"), f"{pfx}: {error}")
 

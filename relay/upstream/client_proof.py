@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from relay.config.assertion import assertion_of
+from relay.config.certificates import chain_in, check_pfx, mismatch, public_key_of, unfit_for_entra
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.problems import ConfigError
+from relay.config.secret_reference import SecretReference
 from relay.config.secrets import Secrets
 
 
@@ -25,20 +30,37 @@ def client_proof(settings: Microsoft365Settings, secrets: Secrets) -> Any:
 
 def _certificate(settings: Microsoft365Settings, secrets: Secrets) -> dict[str, Any]:
     """Return the certificate as msal takes it; unreadable ones are found here, not in the middle of a request."""
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
-
     passphrase = str(secrets.resolve(settings.passphrase)) if settings.passphrase is not None else None
-    octets = passphrase.encode("utf-8") if passphrase is not None else None
     given: dict[str, Any] = {"passphrase": passphrase} if passphrase is not None else {}
+    if settings.pfx is not None:
+        with _said_of(settings.pfx):
+            chain = check_pfx(settings.pfx.read_bytes(), passphrase)
+            _refuse(unfit_for_entra(chain))
+        return given | {"private_key_pfx_path": str(settings.pfx), "public_certificate": True}
+    if settings.certificate is None or settings.private_key is None:
+        raise ConfigError("the certificate or its private key is missing")
+    with _said_of(settings.certificate):
+        pem = settings.certificate.read_text("utf-8")
+        chain = chain_in(pem.encode("utf-8"))
+        _refuse(unfit_for_entra(chain))
+    key = str(secrets.text_of(settings.private_key))
+    with _said_of(settings.private_key):
+        _refuse(mismatch(chain, public_key_of(key.encode("utf-8"), passphrase)))
+    return given | {"private_key": key, "public_certificate": pem}
+
+
+@contextlib.contextmanager
+def _said_of(place: Path | SecretReference) -> Iterator[None]:
+    """Name the place in what is wrong with its content."""
     try:
-        if settings.pfx is not None:
-            pkcs12.load_key_and_certificates(settings.pfx.read_bytes(), octets)
-            return given | {"private_key_pfx_path": str(settings.pfx), "public_certificate": True}
-        if settings.certificate is None or settings.private_key is None:
-            raise ConfigError("the certificate or its private key is missing")
-        key = str(secrets.text_of(settings.private_key))
-        load_pem_private_key(key.encode("utf-8"), octets)
-        return given | {"private_key": key, "public_certificate": settings.certificate.read_text("utf-8")}
-    except (ValueError, TypeError, OSError) as error:
-        # cryptography says TypeError where a passphrase is missing, or given for a key that has none.
-        raise ConfigError("the certificate or its private key can't be read; check file and passphrase") from error
+        yield
+    except (ConfigError, UnicodeDecodeError) as error:
+        what = str(error) if isinstance(error, ConfigError) else "not a text in UTF-8; name the PEM file"
+        raise ConfigError(f"{place}: {what}") from error
+    except OSError as error:
+        raise ConfigError(f"{place}: {error.strerror or 'cannot be read'}") from error
+
+
+def _refuse(wrong: str | None) -> None:
+    if wrong is not None:
+        raise ConfigError(wrong)

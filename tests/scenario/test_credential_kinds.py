@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
+from cryptography.x509 import load_pem_x509_certificate
 
 from relay.simulator.federation import Issuer
 from relay.simulator.simulator import Simulator
@@ -54,7 +58,29 @@ def _federated(cloud: SimulatorThread, folder: Path) -> Kind:
     return Kind(_microsoft(cloud.simulator, **keys), secrets=[assertion])
 
 
-KINDS = {"federated": _federated}
+def _certificate(cloud: SimulatorThread, folder: Path) -> Kind:
+    issued = trustme.CA(key_type=trustme.KeyType.RSA).issue_cert("relay.test", key_type=trustme.KeyType.RSA)
+    pem, key = issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
+    cloud.do(lambda simulator: simulator.entra.certificates.register(pem))
+    (folder / "m365.pem").write_bytes(pem)
+    keys = {"credential": "certificate", "certificate": str(folder / "m365.pem"), "private_key": {"env": "KEY"}}
+    return Kind(_microsoft(cloud.simulator, **keys), {"KEY": key.decode()}, [key.decode()[100:160]])
+
+
+def _pfx(cloud: SimulatorThread, folder: Path) -> Kind:
+    issued = trustme.CA(key_type=trustme.KeyType.RSA).issue_cert("relay.test", key_type=trustme.KeyType.RSA)
+    pem = issued.cert_chain_pems[0].bytes()
+    cloud.do(lambda simulator: simulator.entra.certificates.register(pem))
+    certificate, key = load_pem_x509_certificate(pem), load_pem_private_key(issued.private_key_pem.bytes(), None)
+    assert isinstance(key, RSAPrivateKey)
+    encryption = BestAvailableEncryption(b"the-passphrase")
+    octets = pkcs12.serialize_key_and_certificates(b"relay", key, certificate, None, encryption)
+    (folder / "m365.pfx").write_bytes(octets)
+    keys = {"credential": "certificate", "pfx": str(folder / "m365.pfx"), "passphrase": {"env": "PASSPHRASE"}}
+    return Kind(_microsoft(cloud.simulator, **keys), {"PASSPHRASE": "the-passphrase"}, ["the-passphrase"])
+
+
+KINDS = {"certificate": _certificate, "pfx": _pfx, "federated": _federated}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_pem_x509_certificate
 
+from relay.config.whole import check
 from relay.simulator.simulator import Simulator
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.device_login import DeviceLogin
@@ -187,34 +188,55 @@ def certificates(folder: Path, simulator: Simulator) -> tuple[bytes, bytes]:
     for name, encryption in (("m365.pfx", BestAvailableEncryption(b"word")), ("open.pfx", NoEncryption())):
         octets = pkcs12.serialize_key_and_certificates(b"relay", private_key, parsed, None, encryption)  # type: ignore[arg-type]
         (folder / name).write_bytes(octets)
+    keyless = pkcs12.serialize_key_and_certificates(b"relay", None, None, [parsed], NoEncryption())
+    (folder / "keyless.pfx").write_bytes(keyless)
+    (folder / "other.key").write_bytes(trustme.CA(key_type=trustme.KeyType.RSA).private_key_pem.bytes())
+    curve = trustme.CA().issue_cert("relay.clinic.test")
+    (folder / "curve.pem").write_bytes(curve.cert_chain_pems[0].bytes())
+    (folder / "curve.key").write_bytes(curve.private_key_pem.bytes())
     return certificate, key
 
 
 @pytest.mark.parametrize(
-    ("keys", "works"),
+    ("keys", "wrong"),
     [
-        ('certificate = "m365.pem"\nprivate_key = "m365.key"', True),
-        ('certificate = "m365.pem"\nprivate_key = { env = "KEY" }', True),
-        ('certificate = "m365.pem"\nprivate_key = "locked.key"\npassphrase = { env = "WORD" }', True),
-        ('pfx = "m365.pfx"\npassphrase = { env = "WORD" }', True),
-        ('pfx = "open.pfx"', True),
-        ('certificate = "m365.pem"\nprivate_key = "locked.key"', False),
-        ('certificate = "m365.pem"\nprivate_key = "m365.pem"', False),
-        ('certificate = "m365.pem"\nprivate_key = "locked.key"\npassphrase = { env = "WRONG" }', False),
-        ('pfx = "m365.pfx"', False),
-        ('pfx = "m365.pem"', False),
-        ('pfx = "missing.pfx"', False),
+        ('certificate = "m365.pem"\nprivate_key = "m365.key"', None),
+        ('certificate = "m365.pem"\nprivate_key = { env = "KEY" }', None),
+        ('certificate = "m365.pem"\nprivate_key = "locked.key"\npassphrase = { env = "WORD" }', None),
+        ('pfx = "m365.pfx"\npassphrase = { env = "WORD" }', None),
+        ('pfx = "open.pfx"', None),
+        ('certificate = "m365.pem"\nprivate_key = "locked.key"', "locked.key: the private key is encrypted; set"),
+        ('certificate = "m365.pem"\nprivate_key = "m365.pem"', "m365.pem: holds no private key in PEM"),
+        ('certificate = "m365.pem"\nprivate_key = "other.key"', "the private key does not belong to the certificate"),
+        ('certificate = "m365.key"\nprivate_key = "m365.key"', "m365.key: holds no certificate in PEM"),
+        (
+            'certificate = "m365.pem"\nprivate_key = "locked.key"\npassphrase = { env = "WRONG" }',
+            "locked.key: the private key has another passphrase; correct it",
+        ),
+        ('pfx = "m365.pfx"', "m365.pfx: is encrypted; add passphrase"),
+        ('pfx = "m365.pfx"\npassphrase = { env = "WRONG" }', "m365.pfx: has another passphrase, or none"),
+        ('pfx = "m365.pem"', "m365.pem: is no PFX"),
+        ('pfx = "keyless.pfx"', "keyless.pfx: lacks the private key"),
+        ('pfx = "missing.pfx"', "missing.pfx: No such file"),
+        ('certificate = "curve.pem"\nprivate_key = "curve.key"', "curve.pem: the key is no RSA key"),
     ],
 )
-async def test_a_certificate_in_place_of_a_secret(clinic: Clinic, tmp_path: Path, keys: str, works: bool) -> None:
+async def test_a_certificate_in_place_of_a_secret(clinic: Clinic, tmp_path: Path, keys: str, wrong: str | None) -> None:
     _, key = certificates(tmp_path, clinic.simulator)
     clinic.environ |= {"KEY": key.decode(), "WORD": "word", "WRONG": "other"}
     clinic.with_credential(f'credential = "certificate"\n{keys}')
     said = await clinic.sent_once()
-    if works:
+    if wrong is None:
         assert said.phase is Phase.DONE, said
-    else:
-        assert (said.phase, said.cause) == (Phase.SECRET, Cause.SECRET_UNAVAILABLE)
+        return
+    assert (said.phase, said.cause) == (Phase.SECRET, Cause.SECRET_UNAVAILABLE)
+    assert said.reply
+    assert wrong in said.reply.text
+    # check says the same, of the key and its line.
+    problems = check(tmp_path / "relay.toml", clinic.environ).problems
+    lines = (tmp_path / "relay.toml").read_text().splitlines()
+    assert [wrong.rpartition(": ")[2] in problem.text for problem in problems] == [True]
+    assert lines[(problems[0].line or 0) - 1].startswith(problems[0].key.rpartition(".")[2])
 
 
 @pytest.fixture

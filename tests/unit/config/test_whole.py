@@ -35,8 +35,10 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def key_and_chain(authority: trustme.CA, name: str = "relay.test") -> tuple[bytes, bytes]:
-    issued = authority.issue_cert(name)
+def key_and_chain(
+    authority: trustme.CA, name: str = "relay.test", key_type: trustme.KeyType = trustme.KeyType.ECDSA
+) -> tuple[bytes, bytes]:
+    issued = authority.issue_cert(name, key_type=key_type)
     return issued.private_key_pem.bytes(), b"".join(blob.bytes() for blob in issued.cert_chain_pems)
 
 
@@ -51,7 +53,7 @@ def lines(found: Report) -> list[tuple[int | None, str, str]]:
 
 def furnish(folder: Path, authority: trustme.CA) -> None:
     """Puts beside every_key.toml all that it refers to."""
-    key, chain = key_and_chain(authority)
+    key, chain = key_and_chain(authority, key_type=trustme.KeyType.RSA)
     private_key = load_pem_private_key(key, None)
     certificate = load_pem_x509_certificate(chain)
     encryption = BestAvailableEncryption(b"passphrase")
@@ -165,7 +167,7 @@ def test_an_encrypted_key_without_passphrase(tmp_path: Path, authority: trustme.
     (tmp_path / "key.pem").write_bytes(encrypted)
     [(line, key_name, said)] = lines(report(tmp_path, TLS + GOOD))
     assert (line, key_name) == (4, "tls.private_key")
-    assert "is encrypted; take the passphrase off" in said
+    assert "is encrypted; set passphrase where there is such a key, else take it off" in said
 
 
 def test_a_wrong_passphrase_of_a_pfx(tmp_path: Path, authority: trustme.CA) -> None:
