@@ -84,6 +84,44 @@ def test_postfix_that_takes_everything(tmp_path: Path) -> None:
         _assert_only_trace_was_added(message, clinic_message(attachment=2000))
 
 
+_SOME_REFUSED = """
+message_size_limit = 20000
+smtpd_recipient_restrictions =
+  check_recipient_access inline:{{gone@far.test=550 5.1.1 No such user}, {busy@far.test=450 4.2.1 Mailbox busy}}
+  permit_mynetworks reject
+"""
+
+
+def test_postfix_refuses_some_recipients_and_what_is_too_large(tmp_path: Path) -> None:
+    with Postfix(more=_SOME_REFUSED) as postfix:
+        upstream: dict[str, Value] = {"type": "smtp", "host": "127.0.0.1", "port": postfix.port, "security": "none"}
+        upstream["max_connections"] = 1
+        with RelayProcess(tmp_path, _settings(upstream)) as relay:
+            sent = [
+                ["fine@far.test", "gone@far.test", "busy@far.test"],
+                ["gone@far.test"],
+                ["busy@far.test"],
+                ["b@far.test"],
+            ]
+            with smtplib.SMTP("127.0.0.1", relay.port(), timeout=30) as connection:
+                for recipients in sent:
+                    connection.sendmail(SENDER, recipients, clinic_message(attachment=2000))
+                connection.sendmail(SENDER, ["c@far.test"], clinic_message(attachment=40_000))
+            # The message twice, and three bounces: each ended by its own reply, and the connection went on.
+            postfix.wait_for(5)
+            relay.wait_for_event("deferred", count=2)
+            ends = {(line["event"], line["reply"]) for event in ("deferred", "failed") for line in relay.log(event)}
+        assert {(event, str(reply).partition("@")[0].partition(": <")[0]) for event, reply in ends} == {
+            ("failed", "550 5.1.1 <g***"),
+            ("deferred", "450 4.2.1 <b***"),
+            ("failed", "552 5.3.4 The message is larger than 127.0.0.1 takes"),
+        }
+        bounces = [one for one in postfix.delivered() if b"multipart/report" in one]
+        assert len(bounces) == 3
+        assert sum(b"Diagnostic-Code: smtp; 550 5.1.1 <gone@far.test>" in one for one in bounces) == 2
+        assert not any(b"Final-Recipient: rfc822;busy@far.test" in one for one in bounces)
+
+
 def test_postfix_refuses_the_wrong_password_and_nothing_bounces(provider: Postfix, leaf: Leaf, tmp_path: Path) -> None:
     already = len(provider.delivered())
     upstream: dict[str, Value] = {

@@ -86,12 +86,16 @@ _OWNED = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "
 
 
 class Postfix(PrivateServer):
-    """Listens on 127.0.0.1:`port`. With a `leaf` it demands STARTTLS, with `users` AUTH (PLAIN, LOGIN, CRAM-MD5)."""
+    """Listens on 127.0.0.1:`port`. With a `leaf` it demands STARTTLS, with `users` AUTH (PLAIN, LOGIN, CRAM-MD5).
 
-    def __init__(self, *, leaf: Leaf | None = None, users: dict[str, str] | None = None) -> None:
+    `more` are lines of main.cf, which win over those before them.
+    """
+
+    def __init__(self, *, leaf: Leaf | None = None, users: dict[str, str] | None = None, more: str = "") -> None:
         super().__init__("postfix")
         self.port = free_port()
         self._leaf = leaf
+        self._more = more
         self._authentication = DovecotAuthentication(users) if users else None
         self._maildir = self.folder / "maildir"
 
@@ -129,7 +133,7 @@ class Postfix(PrivateServer):
             text += _TLS.format(certificate=certificate, private_key=private_key)
         if self._authentication is not None:
             text += _SASL.format(authentication=self._authentication.port)
-        return text
+        return text + self._more
 
     def _lay_queue(self) -> None:
         owner, group = _identity(account("daemon"))[0], grp.getgrnam("mail").gr_gid
