@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from relay.spool.contract import SpoolError
-from relay.spool.records import RecipientState, Settlement
+from relay.spool.records import Claim, RecipientState, Settlement
 from relay.transfer.alerts import Alerts
 from relay.transfer.direct_delivery import Delivery
 from relay.transfer.direct_reply import lasting
+from relay.transfer.dsn import Finding
 from relay.transfer.outcome import Outcome, Relayed, Uncertain
 from relay.transfer.postmaster import Posted, Postmaster, worth_telling
 from relay.transfer.settlement import NO_FINAL_REPLY, Terms, settlement_for
@@ -63,9 +64,7 @@ class Records:
         for row, outcome in zip(claim.recipients, outcomes, strict=True):
             settlement = settlement_for(row, outcome, terms)
             settled.append((settlement, finding_of(row, settlement, outcome)))
-        posted: list[Posted] = []
-        if any(map(worth_telling, settled)):
-            posted = await self._postmaster.notices(claim, settled, dsn=delivery.dsn)
+        posted = await self._notices(delivery, claim, settled) if any(map(worth_telling, settled)) else []
         settlements = [settlement for settlement, _ in settled]
         if not await self._write(delivery, settlements, posted, patience):
             return False
@@ -75,6 +74,16 @@ class Records:
         for reason in {settlement.hold_reason for settlement in settlements if settlement.hold_reason is not None}:
             await self._alerts.message_held(delivery.upstream, reason, claim.message)
         return True
+
+    async def _notices(
+        self, delivery: Delivery, claim: Claim, settled: Sequence[tuple[Settlement, Finding]]
+    ) -> Sequence[Posted]:
+        try:
+            return await self._postmaster.notices(claim, settled, dsn=delivery.dsn)
+        except Exception as error:
+            # Without a notice the outcome still has to be recorded: else the message would be sent again.
+            self._around.journal.failed("notice", error)
+            return []
 
     async def came_late(self, delivery: Delivery, outcomes: dict[int, Outcome]) -> None:
         """Record outcomes, by position, of which the client heard only that nobody knows them."""
