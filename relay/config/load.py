@@ -1,7 +1,7 @@
 """The configuration file and the environment, made settings; or all that is wrong with them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from relay.config.environment import apply_environment
 from relay.config.problems import Fault, Problem
 from relay.config.section import FOLDER
 from relay.config.settings import Settings
+from relay.config.smtp_variables import HOST, document_of_variables
 from relay.config.unbuilt import refused, warned
 
 PLACES: Final = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
@@ -41,16 +42,19 @@ def find(config_option: str | Path | None, environ: Mapping[str, str]) -> Path:
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Reads a configuration. Never raises; a TOML syntax error stands alone, all else is reported at once."""
-    document = read_document(path)
-    if isinstance(document, Problem):
-        return Loaded(path, None, (document,), ())
-    return loaded_from(document, environ)
+    if path in PLACES and HOST in environ and not os.path.exists(path):
+        document, faults = document_of_variables(path, environ)
+        return loaded_from(document, environ, faults)
+    read = read_document(path)
+    if isinstance(read, Problem):
+        return Loaded(path, None, (read,), ())
+    return loaded_from(read, environ)
 
 
-def loaded_from(document: Document, environ: Mapping[str, str]) -> Loaded:
-    """What load makes of a document; changes the document to what the environment says."""
+def loaded_from(document: Document, environ: Mapping[str, str], faults: Iterable[Fault] = ()) -> Loaded:
+    """What load makes of a document, in which `faults` were found; changes it to what the environment says."""
     path = Path(document.file)
-    faults = apply_environment(document, environ)
+    faults = [*faults, *apply_environment(document, environ)]
     draft = draft_of(document)
     for found in (draft.faults, [*refused(document.tables), *impossible(draft, document.tables)]):
         told = {fault.path for fault in faults}
