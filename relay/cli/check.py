@@ -37,7 +37,7 @@ def check(
     else:
         complain(*(f"{warning} (warning)" for warning in report.warnings), *map(str, report.problems))
         if report.ok:
-            say(f"{path}: in order")
+            say(f"{path if path.exists() else 'SMTP_* variables'}: in order")
     return 0 if report.ok else 2
 
 
