@@ -47,7 +47,7 @@ class Direct:
         task = asyncio.get_running_loop().create_task(self._carried(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(delivery.reply)
+        return await delivery.heard
 
     def stop(self) -> None:
         """Let nobody wait any longer, a few seconds from now; begin nothing new then."""
@@ -95,7 +95,7 @@ class Direct:
         except Exception as error:  # task root: whatever is wrong with us, the client may try again
             self._around.journal.failed("direct", error)
         finally:
-            if not delivery.reply.done():
+            if not delivery.answered:
                 self._refuse(delivery, NO_ANSWER if delivery.late else OUR_FAULT)
             if end is not None:
                 end()
@@ -219,7 +219,7 @@ class Direct:
             self._around.journal.failed("direct.remember", error)
 
     def _refuse(self, delivery: Delivery, said: Reply) -> None:
-        if delivery.reply.done():
+        if delivery.answered:
             return
         arrival = delivery.arrival
         told = passed_on(said, arrival.id) if delivery.offered else said

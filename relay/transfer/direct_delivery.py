@@ -38,9 +38,10 @@ def not_offered(said: Reply, recipients: int, *, unreached: bool = False, offere
 
 
 class Delivery:
-    """From the final dot of the client to the last outcome. `reply` is what the client hears, at once or never.
+    """From the final dot of the client to the last outcome.
 
-    `late`: it was answered before the outcome was known. `over` is done when the outcome is recorded.
+    `heard` is what the client waits for, which may be cancelled; `answered`: it was told, whether it was there or not;
+    `late`: that was before the outcome was known. `over` is done when the outcome is recorded.
     """
 
     def __init__(self, arrival: Arrival, listening: Callable[[], bool]) -> None:
@@ -49,7 +50,8 @@ class Delivery:
         self.listening = listening
         self.content: Content
         self.started = loop.time()
-        self.reply: asyncio.Future[Reply] = loop.create_future()
+        self.heard: asyncio.Future[Reply] = loop.create_future()
+        self.answered = False
         self.over: asyncio.Future[None] = loop.create_future()
         self.outcomes: dict[int, Outcome] = {}
         self.upstream = arrival.candidates[0]
@@ -95,8 +97,10 @@ class Delivery:
 
     def answer(self, said: Reply) -> None:
         """Tell the client, unless it was told already."""
-        if not self.reply.done():
-            self.reply.set_result(said)
+        if not self.answered:
+            self.answered = True
+            if not self.heard.done():
+                self.heard.set_result(said)
 
     async def close(self) -> None:
         """The outcome is recorded: nothing of the message is needed any more."""

@@ -100,7 +100,7 @@ class Memory:
     async def first_of(self, key: Key, delivery: Delivery) -> Delivery | None:
         """Return the delivery under way that this one repeats: one that its client has given up, or heard 451 of."""
         for first in self.under_way(key):
-            deserted = first.identified and not first.reply.done() and not first.listening()
+            deserted = first.identified and not first.answered and not first.listening()
             if (first.late or deserted) and await body_of(first.content) == await body_of(delivery.content):
                 return first
         return None

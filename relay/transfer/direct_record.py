@@ -23,7 +23,7 @@ _TRACE_PATIENCE: Final = 60.0
 """Seconds for which a spool in trouble is asked to take what only the trace would lack."""
 
 _GATHERING: Final = 0.02
-"""Seconds by which the trace is behind."""
+"""Seconds by which the trace, and what the log says of the outcomes, is behind the answer."""
 
 
 def settlement_of(position: int, outcome: Outcome) -> Settlement:
@@ -48,8 +48,8 @@ class Records:
     async def told(self, delivery: Delivery, outcomes: Sequence[Outcome]) -> None:
         """Record outcomes that the client knows: nothing is left to do. Gives up after a while, and never raises."""
         settlements = [settlement_of(at, outcome) for at, outcome in enumerate(outcomes)]
-        self._journal(delivery, settlements)
         await self._company()
+        self._journal(delivery, settlements)
         await self._write(delivery, settlements, (), _TRACE_PATIENCE)
 
     async def taken(self, delivery: Delivery, outcomes: Sequence[Outcome], patience: float) -> bool:
