@@ -24,7 +24,6 @@ LEASE: Final = 60_000
 """Milliseconds for which a claim is ours, from the claim or its last renewal."""
 
 _SWEEP: Final = 1_000
-_CAREFUL: Final = 600_000
 _RECIPIENT_WIDTH: Final = len(RECIPIENT_COLUMNS)
 _CONTENT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.content)
 _ACCEPTED_AT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.accepted_at)
@@ -55,7 +54,6 @@ class Claiming:
         self._bells = bells
         self._steady = steady
         self._swept_at = 0
-        self._careful_until = 0
 
     def claim(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[list[Claim]]:
         """Do the claims of one group, in turn."""
@@ -110,15 +108,14 @@ class Claiming:
                 contents[key] = octets
             elif rows[0][_SIZE] <= INLINE:
                 missing.append(key)
-        if missing and transaction.now >= self._careful_until:
-            statements = transaction.statements
+        statements = transaction.statements
+        if missing and not statements.caution.holds(transaction.now):
             try:
                 contents.update(transaction.cursor.rows(statements.read_chunks, (statements.several(missing),)))
             except sqlite3.DatabaseError as error:
                 if damaged(error):
-                    # One content is; SQLite lets this transaction write nothing more. In those that follow each is
-                    # read by its own attempt, so that the others go.
-                    self._careful_until = transaction.now + _CAREFUL
+                    # From now on each is read by its own attempt, so that the others go.
+                    statements.caution.begin(transaction.now)
                 raise
         return contents
 

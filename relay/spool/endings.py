@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from relay.spool.remedy import damaged
 from relay.spool.transaction import Transaction
 
 AT_ONCE: Final = 1024 * 1024
@@ -37,14 +39,21 @@ def end_messages(transaction: Transaction, endings: Iterable[Ending]) -> None:
     ids = statements.several([ending.message for ending in asked])
     waiting = {row[0] for row in cursor.rows(statements.waiting, (ids,))}
     small: list[str] = []
+    careful = statements.caution.holds(transaction.now)
     for ending in asked:
         if ending.message in waiting:
             continue
         transaction.count_message(ending.client, -1)
-        if ending.size <= AT_ONCE:
+        if ending.size <= AT_ONCE and not careful:
             small.append(ending.content)
         else:
             cursor.run(statements.put_unnamed, (ending.content, transaction.identifiers.node, transaction.now))
             transaction.loose.append(ending.content)
     if small:
-        cursor.run(statements.remove_chunks, (statements.several(small),))
+        try:
+            cursor.run(statements.remove_chunks, (statements.several(small),))
+        except sqlite3.DatabaseError as error:
+            if damaged(error):
+                # The next try leaves them to steps of their own: outcomes have to be recorded.
+                statements.caution.begin(transaction.now)
+            raise

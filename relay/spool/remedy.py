@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+_CAREFUL: Final = 600_000
+
 _SQLITE: Final = {
     sqlite3.SQLITE_BUSY: "another program has locked the file; fuser names it",
     sqlite3.SQLITE_READONLY: (
@@ -33,6 +35,25 @@ def remedy_for(cause: BaseException) -> str | None:
     if code is not None:
         return _SQLITE.get(code & 0xFF)
     return _POSTGRESQL.get(getattr(error, "sqlstate", None) or "")
+
+
+class Caution:
+    """Whether a damaged content was met lately.
+
+    SQLite lets a transaction that met damage write nothing more. For a while after it contents are neither read nor
+    removed in the transactions of other work, so that what is damaged stands in nobody's way. Used by the writer alone.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0
+
+    def begin(self, now: int) -> None:
+        """Note that damage was met."""
+        self._until = now + _CAREFUL
+
+    def holds(self, now: int) -> bool:
+        """Return True for ten minutes after that; `now` in milliseconds."""
+        return now < self._until
 
 
 def damaged(error: sqlite3.Error) -> bool:

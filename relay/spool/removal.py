@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections import deque
 from typing import Final
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import DBAPIError
 
 from relay.logs import Log
 from relay.spool.contract import SpoolError
+from relay.spool.database import trouble
 from relay.spool.jobs import write
+from relay.spool.remedy import damaged
 from relay.spool.schema import chunks, unnamed
 from relay.spool.transaction import Transaction
 from relay.spool.writer import Writer
 
 _STEP: Final = 16
 _PAUSE: Final = 1.0
+_DAMAGE: Final = "malformed"
 
 
 class Removal:
@@ -50,12 +55,26 @@ class Removal:
                     self._keys.popleft()
             except SpoolError as error:
                 self._log.write(logging.WARNING, "content_not_removed", {"text": str(error)})
+                if _DAMAGE in str(error):
+                    # It stays unnamed, and is tried again at the next start.
+                    self._keys.popleft()
+                    continue
                 await asyncio.sleep(_PAUSE)
         self._task = None
 
 
 def remove_step(transaction: Transaction, key: str) -> bool:
-    """Remove some chunks of unnamed content; return True when nothing is left to do."""
+    """Remove some chunks of unnamed content; return True when nothing is left to do. Raises SpoolError on damage."""
+    try:
+        return _removed(transaction, key)
+    except DBAPIError as error:
+        if not (isinstance(error.orig, sqlite3.Error) and damaged(error.orig)):
+            raise
+        # Told as its own fault: the database is well otherwise.
+        raise trouble(error) from error
+
+
+def _removed(transaction: Transaction, key: str) -> bool:
     c = chunks.c
     if transaction.execute(select(unnamed.c.node).where(unnamed.c.content == key)).first() is None:
         return True

@@ -26,6 +26,7 @@ from relay.spool import schema
 from relay.spool.database import Database, Statement
 from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS
 from relay.spool.records import Priority
+from relay.spool.remedy import Caution
 from relay.spool.schema import (
     QUEUED,
     WAITING,
@@ -47,6 +48,7 @@ class Statements:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.postgresql = not database.sqlite
+        self.caution = Caution()
         self.put_message = self._insert(messages)
         self.put_recipient = self._insert(recipients)
         self.put_chunk = self._insert(chunks)

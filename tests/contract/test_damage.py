@@ -13,10 +13,13 @@ import pytest
 
 from relay import logs
 from relay.spool.contract import SpoolError
+from relay.spool.jobs import each
 from relay.spool.records import Claim
 from relay.spool.store import Spool
+from relay.spool.transaction import Transaction
+from relay.spool.upkeep import checkpoint
 from tests.contract.conftest import until
-from tests.contract.mail import Clock, arrival, relayed
+from tests.contract.mail import Clock, arrival, failed, relayed
 
 
 def scribbled(path: Path) -> None:
@@ -96,6 +99,10 @@ def spoil(path: Path, text: bytes) -> None:
     path.write_bytes(octets)
 
 
+def _fail(_: Transaction) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
 async def _content(claim: Claim) -> bytes | str:
     """The content, or why there is none."""
     try:
@@ -133,8 +140,43 @@ async def test_one_damaged_content_keeps_no_other_message_back(tmp_path: Path) -
         assert all("relay spool check names what is affected" in why for why in unread.values())
         assert {id_: octets for id_, octets in sent.items() if id_ not in unread}.items() <= read.items()
         whole = [claim for claim in claims if claim.message.id not in unread]
-        results = [await spool.outgoing.settle(claim, relayed(claim), []) for claim in whole[20:]]
-        assert all(results)
-        assert spool.health() is None
+        assert all([await spool.outgoing.settle(claim, relayed(claim), []) for claim in whole])
+        # Given up in the end, they stand in nobody's way either, though their content can't be removed.
+        for claim in claims:
+            if claim.message.id in unread:
+                assert await spool.outgoing.settle(claim, failed(claim), [])
+        assert spool.intake.waiting("careright") == 0
+        await until(lambda: not spool._removal._keys and spool.health() is None)
+        await spool.intake.put(arrival(spool.intake.next_id(), clock()))
+        assert len(await spool.outgoing.claim("office365", 100, 1)) == 1
+    finally:
+        await spool.aclose()
+
+
+async def test_an_outcome_is_recorded_though_the_content_cannot_be_removed(tmp_path: Path) -> None:
+    clock = Clock()
+    spool = await Spool.open("", tmp_path, reserve=0, clock=clock)
+    content = b"text-000-" * 200
+    for _ in range(100):
+        await spool.intake.put(arrival(spool.intake.next_id(), clock(), content=content))
+    # Claimed whole, and then the page goes.
+    claims = await spool.outgoing.claim("office365", 100, 1)
+    await spool.inspection.counts()
+    await spool._reader.read(checkpoint)
+    try:
+        with closing(sqlite3.connect(tmp_path / "queue.db")) as connection:
+            [(root,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunks'").fetchall()
+        with (tmp_path / "queue.db").open("r+b") as file:
+            file.seek((root - 1) * 4096)
+            file.write(hashlib.shake_256(b"damage").digest(4096))
+        # The writer has the page in memory until it opens anew.
+        with pytest.raises(SpoolError):
+            await spool._writer.submit(each, _fail)
+        await until(lambda: spool.health() is None)
+        with pytest.raises(SpoolError):
+            await spool.outgoing.settle(claims[0], relayed(claims[0]), [])
+        await until(lambda: spool.health() is None)
+        assert all([await spool.outgoing.settle(claim, relayed(claim), []) for claim in claims])
+        assert spool.intake.waiting("careright") == 0
     finally:
         await spool.aclose()
