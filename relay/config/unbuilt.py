@@ -40,7 +40,6 @@ WARNED: Final = (
     Unbuilt("client", "disclaimer_html"),
     Unbuilt("client", "messages_per_minute"),
     Unbuilt("identity"),
-    Unbuilt("upstream", "credential", values=("managed_identity",)),
     Unbuilt("upstream", "proxy"),
     Unbuilt("upstream", "proxy_username"),
     Unbuilt("upstream", "proxy_password"),
@@ -60,9 +59,8 @@ _INSTEAD: Final = {"via": '"smtp"'}
 
 def warned(tables: Mapping[str, Any]) -> Iterator[Fault]:
     """A warning for each key that has no effect yet."""
-    for path, value in _found(tables, WARNED):
-        what = f'{path[-1]} = "{value}"' if isinstance(value, str) and path[-1] == "credential" else f'"{path[-1]}"'
-        what = f'[identity."{path[-1]}"]' if path[0] == "identity" else what
+    for path, _ in _found(tables, WARNED):
+        what = f'[identity."{path[-1]}"]' if path[0] == "identity" else f'"{path[-1]}"'
         yield Fault(path, f"{what} has no effect yet; it is read, and otherwise left alone")
 
 

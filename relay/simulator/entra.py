@@ -11,11 +11,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from relay.simulator.authority_fault import struck
 from relay.simulator.client_assertion import RegisteredCertificates
 from relay.simulator.device_code import LIFETIME, DeviceCode, DeviceCodes
 from relay.simulator.faults import Fault, Faults, known_faults
 from relay.simulator.federation import FederatedCredentials
-from relay.simulator.http_server import NoResponse, Request, Response
+from relay.simulator.http_server import Request, Response
 from relay.simulator.options import Options
 from relay.simulator.tokens import USER_SCOPE, Tokens, key_set, signing_key
 
@@ -101,18 +102,9 @@ class Entra:
         return Response.json(self._configuration())
 
     async def _struck(self, endpoint: str) -> Response | None:
-        fault = self._faults.take("entra", endpoint)
-        if fault is None:
-            return None
-        if fault.action == "slow":
-            await asyncio.sleep(fault.seconds)
-            return None
-        if fault.action == "silence":
-            await asyncio.sleep(self._options.idle_timeout)
-        if fault.action in ("close", "silence", "garbled"):
-            raise NoResponse(garbled=fault.action == "garbled")
-        if not fault.error:
-            return Response(fault.status, b"<html>Service unavailable</html>", "text/html", fault.headers)
+        fault = await struck(self._faults, "entra", endpoint, self._options.idle_timeout)
+        if fault is None or isinstance(fault, Response):
+            return fault
         return _error(self._as_refused(fault, self._options.tenant), fault.headers)
 
     async def _token(self, request: Request) -> dict[str, object]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from relay.simulator.google import GoogleAuthority
 from relay.simulator.options import Options
 from relay.simulator.provider import Allowance
 
 
 class Gmail:
-    """One account with an app password, sixteen letters without blanks; From may be anything: Google rewrites it."""
+    """Users with tokens, one with an app password too, sixteen letters without blanks.
 
-    def __init__(self, options: Options) -> None:
+    From may be anything: Google rewrites it.
+    """
+
+    def __init__(self, options: Options, authority: GoogleAuthority) -> None:
         self._options = options
+        self._authority = authority
         self.allowance = Allowance(
             messages=options.gmail_messages_per_day, period=24 * 3600.0, stage="mail", too_many="daily"
         )
@@ -31,8 +36,8 @@ class Gmail:
         return None if password == self._options.gmail_app_password else "auth_refused"
 
     def refuse_token(self, login: str, token: str) -> str | None:
-        """Refuse every token: there is no Google authority here."""
-        return "auth_refused"
+        """Refuse a token that is not Google's, or not this user's."""
+        return None if self._authority.opens_mailbox(token, login) else "auth_refused"
 
     def refuse_reverse_path(self, login: str, reverse_path: str) -> str | None:
         """Refuse `<>`."""

@@ -45,6 +45,8 @@ class Options:
     further_mailboxes: tuple[str, ...] = ()
     gmail_user: str = "clinic@gmail.test"
     gmail_password: str = "the-real-password"  # noqa: S105
+    google_client_id: str = "123456789012-simulated.apps.googleusercontent.com"
+    google_client_secret: str = "GOCSPX-simulated-client-secret"  # noqa: S105
     gmail_app_password: str = "abcdefghijklmnop"  # noqa: S105
     ses_user: str = "AKIASIMULATEDSES0001"
     ses_password: str = "BSimulatedSesSmtpPassword/0123456789+abcdefg"  # noqa: S105

@@ -18,13 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from relay.simulator.authorities import Authorities
 from relay.simulator.certificate import certificates
 from relay.simulator.control import Control
 from relay.simulator.entra import Entra
 from relay.simulator.faults import Faults
 from relay.simulator.gmail import Gmail
+from relay.simulator.google import GoogleAuthority
 from relay.simulator.http_server import HttpServer
 from relay.simulator.mailbox import ReceivedMessage, ReceivedMessages
+from relay.simulator.managed_identity import ManagedIdentity
 from relay.simulator.microsoft365 import Microsoft365
 from relay.simulator.options import Options
 from relay.simulator.premises import Premises, Violation
@@ -38,9 +41,11 @@ class Simulator:
     """Open it with `async with`; what it keeps goes when it ends, but for certificates in `options.directory`.
 
     `microsoft365`, `gmail`, `ses`: the SMTP services (`.port`, `.implicit_port`, `.hang_up()`, `.open_connections`);
-    `authority`: Entra's HTTPS server. Each can be unreachable: `await .close()`, then `.reopen()`.
+    `authority`: the HTTPS server of all that gives tokens. Each can be unreachable: `await .close()`, then `.reopen()`.
     `entra`: the authority's state (`.requests`, `.grants`, `.client_secrets`, `.certificates.register(pem)`,
-    `.device_codes.approve(user_code, user)`, `.revoke_refresh_tokens()`). `tokens`: `.expire()`, `.lifetime`, `.roles`.
+    `.federation.trust(issuer, subject)`, `.device_codes.approve(user_code, user)`, `.revoke_refresh_tokens()`);
+    `managed_identity`: the endpoint of an Azure machine at the same origin; `google`: Google's (`.service_account()`,
+    `.refresh_token(user)`). `tokens`: `.expire()`, `.lifetime`, `.roles`.
     `faults`: `.set(name, ...)`, `.clear()`. `violations`: breaches of the protocol by clients.
     """
 
@@ -49,6 +54,8 @@ class Simulator:
     ses: SmtpServer
     authority: HttpServer
     entra: Entra
+    managed_identity: ManagedIdentity
+    google: GoogleAuthority
     tokens: Tokens
     ca_file: Path
     directory: Path
@@ -70,14 +77,16 @@ class Simulator:
             self.premises = Premises(options, self._spool, context, self._received)
             self.tokens = Tokens(options)
             self.entra = Entra(options, self.tokens, self.premises.faults)
-            self.authority = HttpServer(self.entra.answer)
+            self.managed_identity = ManagedIdentity(options, self.tokens, self.premises.faults)
+            self.google = GoogleAuthority(options, self.premises.faults)
+            self.authority = HttpServer(Authorities(self.entra, self.managed_identity, self.google).answer)
             exits.push_async_callback(self.authority.close)
             await self.authority.open(options.host, options.authority_port, context)
-            self.entra.origin = f"https://{_url_host(self.host)}:{self.authority.port}"
+            self.entra.origin = self.google.origin = f"https://{_url_host(self.host)}:{self.authority.port}"
             self.microsoft365 = SmtpServer(
                 provider_named("microsoft365"), Microsoft365(options, self.tokens), self.premises
             )
-            self.gmail = SmtpServer(provider_named("gmail"), Gmail(options), self.premises)
+            self.gmail = SmtpServer(provider_named("gmail"), Gmail(options, self.google), self.premises)
             self.ses = SmtpServer(provider_named("ses"), Ses(options), self.premises)
             for server in (self.microsoft365, self.gmail, self.ses):
                 exits.push_async_callback(server.close)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from relay.reply import reply
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.token_store import AccessToken, now
 from relay.upstream.trust import Trust
 
 if TYPE_CHECKING:
@@ -81,8 +82,21 @@ def session_for(ca_file: Path | None, answered: Answered) -> requests.Session:
     return session
 
 
+def access_token(authority: str, answered: Answered, result: dict[str, Any]) -> AccessToken:
+    """Return the token of an answer (RFC 6749 §5.1). Raises ConversationEnded for an error (§5.2)."""
+    token, lifetime = result.get("access_token"), result.get("expires_in")
+    if isinstance(token, str) and token:
+        instant = now()
+        seconds = int(lifetime) if isinstance(lifetime, int | str) and str(lifetime).isdigit() else 3600
+        return AccessToken(token, instant, instant + seconds * 1000)
+    raise refused(authority, answered, result)
+
+
 def refused(authority: str, answered: Answered, error: dict[str, Any]) -> ConversationEnded:
-    """Return the end that an OAuth 2 error brings (RFC 6749 §5.2); its text is told without trace IDs."""
+    """Return the end that an OAuth 2 error brings (RFC 6749 §5.2); its text is told without trace IDs.
+
+    `authority` is its URL, or what to call it.
+    """
     host = urlsplit(authority).hostname or authority
     word = str(error.get("error", "unknown_error"))
     described = _IDENTIFIERS.sub("", str(error.get("error_description", ""))).strip()

@@ -16,6 +16,7 @@ from relay.upstream.connection import Route
 from relay.upstream.contract import Upstream
 from relay.upstream.credentials import CredentialSource
 from relay.upstream.google import app_password
+from relay.upstream.managed_identity import ManagedIdentityTokens
 from relay.upstream.microsoft import MicrosoftTokens, token_purpose
 from relay.upstream.passwords import KeptPassword, NoCredential
 from relay.upstream.smarthost import Smarthost
@@ -54,7 +55,9 @@ def credential_source(name: str, table: UpstreamSettings, secrets: Secrets) -> C
     """Return where the credential of an upstream comes from."""
     if isinstance(table, Microsoft365Settings):
         store = TokenStore(secrets.store, name, token_purpose(table))
-        return MailboxTokens(name, table.mailbox, store, MicrosoftTokens(name, table, secrets).fetch)
+        by_machine = table.credential == "managed_identity"
+        fetch = ManagedIdentityTokens(table).fetch if by_machine else MicrosoftTokens(name, table, secrets).fetch
+        return MailboxTokens(name, table.mailbox, store, fetch)
     if isinstance(table, GmailSettings) and table.app_password is not None:
         return KeptPassword(table.host, table.username, table.app_password, secrets, app_password)
     if isinstance(table, SesSettings):

@@ -6,12 +6,12 @@ from typing import Any
 
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.secrets import Secrets
-from relay.upstream.authority import Answered, refused, session_for, unavailable
+from relay.upstream.authority import Answered, access_token, refused, session_for, unavailable
 from relay.upstream.contract import Cause
 from relay.upstream.failures import ConversationEnded
-from relay.upstream.microsoft import access_token, public_application, request_errors, token_purpose
-from relay.upstream.token_store import TokenRecord, TokenStore
-from relay.upstream.tokens import now
+from relay.upstream.microsoft import public_application, token_purpose
+from relay.upstream.msal_errors import request_errors
+from relay.upstream.token_store import TokenRecord, TokenStore, now
 
 PENDING = frozenset({"authorization_pending", "slow_down"})
 
@@ -64,7 +64,7 @@ class DeviceLogin:
         if result.get("error") in PENDING:
             self.interval += 5 if result["error"] == "slow_down" else 0
             return False
-        access = access_token(self._settings, result, self._answered)
+        access = access_token(self._settings.authority, self._answered, result)
         self._store.save(TokenRecord(self._store.purpose, access, self._cache.serialize()))
         self._session.close()
         return True

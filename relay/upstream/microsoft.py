@@ -9,30 +9,23 @@ from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.problems import ConfigError
 from relay.config.secrets import Secrets
 from relay.reply import reply
-from relay.upstream.authority import Answered, refused, session_for, unavailable
+from relay.upstream.authority import Answered, access_token, session_for, unavailable
 from relay.upstream.client_proof import client_proof
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.msal_errors import request_errors
 from relay.upstream.token_store import AccessToken, TokenRecord, purpose_of
-from relay.upstream.tokens import now
 
 if TYPE_CHECKING:
     import msal  # type: ignore[import-untyped]
 
 
-def request_errors() -> tuple[type[Exception], ...]:
-    """Return what msal raises: ValueError for an unknown tenant, KeyError for a document that lacks what it needs."""
-    from msal.exceptions import MsalError  # type: ignore[import-untyped]
-    from requests import RequestException
-
-    return (RequestException, MsalError, ValueError, RuntimeError, KeyError, TypeError)
-
-
 def token_purpose(settings: Microsoft365Settings) -> str:
     """Return what a token of this upstream is for; a changed secret alone does not make it another one."""
-    return purpose_of(
-        settings.authority, settings.client_id, settings.scope, settings.credential, settings.mailbox.lower()
-    )
+    parts = [settings.authority, settings.client_id, settings.scope, settings.credential, settings.mailbox.lower()]
+    if settings.credential == "managed_identity":
+        parts.append(settings.identity or "")
+    return purpose_of(*parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +97,7 @@ class MicrosoftTokens:
                 reply(454, "4.7.0", f"Nobody has signed in yet; type: relay login {self.name}"),
                 Cause.TOKEN_REFUSED,
             )
-        return access_token(self.settings, result, answered)
+        return access_token(self.settings.authority, answered, result)
 
     def _proof(self) -> Any:
         try:
@@ -125,13 +118,3 @@ def public_application(settings: Microsoft365Settings, session: Any, cache: Any)
         instance_discovery=False,
         token_cache=cache,
     )
-
-
-def access_token(settings: Microsoft365Settings, result: dict[str, Any], answered: Answered) -> AccessToken:
-    """Return the token of msal's result. Raises ConversationEnded for an error."""
-    token, lifetime = result.get("access_token"), result.get("expires_in")
-    if isinstance(token, str) and token:
-        instant = now()
-        seconds = int(lifetime) if isinstance(lifetime, int | str) and str(lifetime).isdigit() else 3600
-        return AccessToken(token, instant, instant + seconds * 1000)
-    raise refused(settings.authority, answered, result)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import re
+import time
 from dataclasses import dataclass, field
 
 from relay.config.problems import ConfigError
@@ -14,6 +15,11 @@ from relay.logs import Log
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
 _log = Log("relay.upstream")
+
+
+def now() -> int:
+    """Return this instant in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import time
 from collections.abc import Callable
 
 from relay.config.problems import ConfigError
@@ -14,7 +13,7 @@ from relay.upstream.contract import Cause, Phase
 from relay.upstream.credentials import BearerToken, Credential
 from relay.upstream.detached import detached
 from relay.upstream.failures import ConversationEnded, reply_for
-from relay.upstream.token_store import AccessToken, TokenRecord, TokenStore
+from relay.upstream.token_store import AccessToken, TokenRecord, TokenStore, now
 
 EARLY = 600_000
 """Milliseconds before its end at which a token is renewed: High Volume Email refuses one with less than ten minutes
@@ -27,11 +26,6 @@ PAUSE = 60_000
 """Milliseconds after an early renewal that failed, while the old token still does."""
 
 _log = Log("relay.upstream")
-
-
-def now() -> int:
-    """Return this instant in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def renewal_at(token: AccessToken) -> int:

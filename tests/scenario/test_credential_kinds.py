@@ -80,7 +80,14 @@ def _pfx(cloud: SimulatorThread, folder: Path) -> Kind:
     return Kind(_microsoft(cloud.simulator, **keys), {"PASSPHRASE": "the-passphrase"}, ["the-passphrase"])
 
 
-KINDS = {"certificate": _certificate, "pfx": _pfx, "federated": _federated}
+def _managed_identity(cloud: SimulatorThread, folder: Path) -> Kind:
+    keys = _microsoft(cloud.simulator, credential="managed_identity")
+    for key in ("authority", "tenant", "client_id"):
+        del keys[key]
+    return Kind(keys, {"AZURE_POD_IDENTITY_AUTHORITY_HOST": cloud.simulator.google.origin})
+
+
+KINDS = {"managed_identity": _managed_identity, "certificate": _certificate, "pfx": _pfx, "federated": _federated}
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -8,6 +8,7 @@ from relay.simulator.faults import AUTHORITY_STAGES, STAGES, Faults, UnknownFaul
 from relay.simulator.provider import provider_named, wire
 
 PROVIDERS = ("microsoft365", "gmail", "ses")
+AUTHORITIES = ("entra", "imds", "google")
 WELL_FORMED = re.compile(rb"(?:(?P<code>[2345]\d\d)-[^\r\n]*\r\n)*[2345]\d\d [^\r\n]+\r\n")
 
 
@@ -15,8 +16,8 @@ WELL_FORMED = re.compile(rb"(?:(?P<code>[2345]\d\d)-[^\r\n]*\r\n)*[2345]\d\d [^\
 def test_every_failure_is_complete(name: str) -> None:
     fault = known_faults()[name]
     assert fault.stage in STAGES + AUTHORITY_STAGES
-    assert fault.provider in (None, "entra", *PROVIDERS)
-    assert (fault.provider == "entra") is (fault.stage in AUTHORITY_STAGES)
+    assert fault.provider in (None, *AUTHORITIES, *PROVIDERS)
+    assert (fault.provider in AUTHORITIES) is (fault.stage in AUTHORITY_STAGES)
     if fault.reply:
         assert WELL_FORMED.fullmatch(wire(fault.reply, defaultdict(str))), fault.reply
         assert fault.reply[0] in "45"

@@ -1,0 +1,49 @@
+"""Tokens of Microsoft 365 by managed identity: the Azure machine that we run on vouches for us; there is no secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.upstream.authority import Answered, access_token, session_for, unavailable
+from relay.upstream.msal_errors import request_errors
+from relay.upstream.token_store import TokenRecord
+
+ENDPOINT = "the managed identity endpoint, which machines in Azure have,"
+"""Whom a failure is told of; where it is, msal finds out by the environment (App Service, Azure Arc, ...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedIdentityTokens:
+    """Fetches tokens for one upstream. Blocks: for threads only. The endpoint keeps tokens itself, some for a day."""
+
+    settings: Microsoft365Settings
+
+    def fetch(self, record: TokenRecord) -> TokenRecord:
+        """Return a record with a token, which may be the old one. Raises ConversationEnded, phase TOKEN."""
+        import msal  # type: ignore[import-untyped]
+
+        answered = Answered()
+        with session_for(self.settings.ca_file, answered) as session:
+            try:
+                client = msal.ManagedIdentityClient(self._identity(), http_client=session)
+                result: dict[str, Any] = client.acquire_token_for_client(resource=resource_of(self.settings.scope))
+            except request_errors() as error:
+                raise unavailable(ENDPOINT, answered, error) from error
+        return TokenRecord(record.purpose, access_token(ENDPOINT, answered, result))
+
+    def _identity(self) -> Any:
+        import msal
+
+        identity = self.settings.identity
+        if identity is None:
+            return msal.SystemAssignedManagedIdentity()
+        if identity.startswith("/"):
+            return msal.UserAssignedManagedIdentity(resource_id=identity)
+        return msal.UserAssignedManagedIdentity(client_id=identity)
+
+
+def resource_of(scope: str) -> str:
+    """Return the resource whose default scope it is."""
+    return scope.removesuffix("/.default")
