@@ -54,7 +54,7 @@ async def _settle(state_dir: Path, number: int) -> None:
     await spool.intake.put(arrival(spool.intake.next_id(), clock(), recipients=4, content=b"x" * 3000))
     [claim] = await spool.outgoing.claim("office365", 1, 10)
     notice = arrival(spool.intake.next_id(), clock(), client="notice")
-    while spool._writer.unsafe:
+    while spool._writer.unsafe:  # noqa: ASYNC110 - it is the writer that is watched
         # What it writes of its own is not meant.
         await asyncio.sleep(0.01)
     countdown = Countdown(lambda: os.kill(os.getpid(), signal.SIGKILL))
