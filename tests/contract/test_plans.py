@@ -10,6 +10,7 @@ from sqlalchemy.event import listen, remove
 
 from relay.spool.database import Cursor, Database
 from relay.spool.listing import queue_counts, waiting_ids
+from relay.spool.overdue import overdue
 from relay.spool.records import Selection
 from relay.spool.statements import Statements
 from relay.spool.upgrade import prepare
@@ -92,6 +93,7 @@ def test_what_waits_is_found_by_an_index(database: Database) -> None:
         listen(connection, "before_cursor_execute", remember)
         assert waiting_ids(connection, Selection(), "5", 10)
         assert queue_counts(connection).oldest_at
+        assert overdue(connection, "up4", "", _LONG, 0)[0]
         remove(connection, "before_cursor_execute", remember)
         for sql, values in asked:
             if "recipients" not in sql:
@@ -99,6 +101,8 @@ def test_what_waits_is_found_by_an_index(database: Database) -> None:
             explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
             said = "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + sql, values))
             assert "recipients_waiting" in said, f"{sql}:\n{said}"
+            assert "TEMP B-TREE" not in said, f"{sql}:\n{said}"
+            assert "Seq Scan on recipients" not in said, f"{sql}:\n{said}"
     assert len(asked) > 20
 
 
