@@ -296,6 +296,27 @@ def test_a_killed_relay_promised_nothing(provider: ScriptedServer, start_relay: 
     assert submitted(relay).startswith("250")
 
 
+def test_nothing_is_sent_that_could_not_be_recorded(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    relay = start_relay(direct_settings(provider.port, reserve="900000GiB"))
+    with closing(smtplib.SMTP("127.0.0.1", relay.port(), timeout=60)) as connection:
+        connection.ehlo()
+        assert connection.mail("app@clinic.test") == (452, b"4.3.1 Insufficient storage, try again later")
+    assert provider.transactions == []
+
+
+def test_a_reload_brings_it_and_takes_it_away(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    queued = direct_settings(provider.port)
+    queued["client"] = plain_settings(provider.port)["client"]
+    relay = start_relay(queued)
+    with closing(smtplib.SMTP("127.0.0.1", relay.port(), timeout=60)) as connection:
+        for settings, told in ((queued, "queued as 0"), (direct_settings(provider.port), "UP2 (0"), (queued, "as 0")):
+            relay.write_config(settings)
+            relay.reload()
+            relay.wait_for_event("reloaded", len(relay.log("reloaded")) + 1)
+            assert told in say(connection)
+    wait_until(lambda: len(provider.accepted) == 3, "all three")
+
+
 def test_it_is_caught_by_a_capture(start_relay: StartRelay) -> None:
     settings = direct_settings(9) | {"upstream": {"provider": {"type": "capture"}}}
     relay = start_relay(settings)
