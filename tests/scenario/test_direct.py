@@ -297,7 +297,12 @@ def test_a_killed_relay_promised_nothing(provider: ScriptedServer, start_relay: 
 
 
 def test_nothing_is_sent_that_could_not_be_recorded(provider: ScriptedServer, start_relay: StartRelay) -> None:
-    relay = start_relay(direct_settings(provider.port, reserve="900000GiB"))
+    relay = start_relay(direct_settings(provider.port))
+    # On the small disk it is never ready.
+    relay.write_config(direct_settings(provider.port, reserve="900000GiB"))
+    relay.terminate()
+    relay.launch()
+    relay.wait_for_event("spool_full")
     with closing(smtplib.SMTP("127.0.0.1", relay.port(), timeout=60)) as connection:
         connection.ehlo()
         assert connection.mail("app@clinic.test") == (452, b"4.3.1 Insufficient storage, try again later")
