@@ -12,6 +12,7 @@ from relay.cli import (
     certificate,
     check,
     demo,
+    explain,
     login,
     queue,
     secret,
@@ -76,6 +77,7 @@ app.command("status")(status.status)
 app.add_typer(queue.group, name="queue")
 app.add_typer(spool.group, name="spool")
 app.command("trace")(trace.trace)
+app.command("explain")(explain.explain)
 app.command("test")(test.send_test)
 app.command("login")(login.login)
 app.add_typer(secret.group, name="secret")

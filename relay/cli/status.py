@@ -9,6 +9,7 @@ import typer
 from relay.cli.invocation import invocation_of
 from relay.cli.link import link_to
 from relay.cli.output import duration_text, print_json, print_table, say
+from relay.cli.remedy import say_remedy
 
 _SOON_DAYS = 30
 _RECENT = ("id", "accepted", "client", "recipients", "event", "upstream", "reply")
@@ -36,6 +37,9 @@ def status(context: typer.Context) -> None:
         ),
         empty="No upstream is configured.",
     )
+    for row in found["upstreams"]:
+        if row["diagnosis"]:
+            say_remedy(f"{row['name']} is {row['state']}", row["diagnosis"])
     _print_queue(found)
     print_table(
         ("LATEST", "ACCEPTED", "CLIENT", "RECIPIENTS", "EVENT", "UPSTREAM", "REPLY"),

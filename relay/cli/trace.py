@@ -11,6 +11,7 @@ import typer
 from relay.cli.invocation import invocation_of
 from relay.cli.link import link_to
 from relay.cli.output import CommandError, complain, print_json_list, print_table, say
+from relay.cli.remedy import say_remedy
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LIMIT = 500
@@ -70,3 +71,5 @@ def _print_one(entry: dict[str, Any]) -> None:
         empty="Nothing has happened to it yet.",
         whole=True,
     )
+    for reason in entry["reasons"]:
+        say_remedy(", ".join(reason["recipients"]), reason)

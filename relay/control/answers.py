@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 
 from relay.address import parse_mailbox
 from relay.config.settings import Settings
+from relay.control.reasons import message_reasons
 from relay.control.shapes import queue_detail_shape, queue_shape, trace_shape
 from relay.control.socket import RefusedError
 from relay.control.status import Life, status_of
@@ -147,7 +148,9 @@ class Answers:
         entries = await self._inspection.trace(selection, arguments.get("to"), arguments.get("since_at"), limit)
         if selection.id is not None and not entries:
             raise RefusedError(f"{selection.id:.40}: no message has this ID; relay trace lists the latest")
-        return [trace_shape(entry) for entry in entries]
+        if selection.id is None:
+            return [trace_shape(entry) for entry in entries]
+        return [trace_shape(entry) | {"reasons": message_reasons(entry, self._settings())} for entry in entries]
 
     async def _test(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         name = self._named_upstream(arguments["upstream"])

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from relay.config.settings import Settings
 from relay.config.upstream_settings import UpstreamSettings
 from relay.control.expiry import Expiry
+from relay.control.reasons import upstream_reason
 from relay.control.shapes import instant, reply_text, trace_shape
 from relay.inbound.listeners import ListenerStatus
 from relay.spool.contract import Inspection, Outgoing
@@ -102,18 +103,20 @@ async def _standing(
     if found is None:
         shown = State("held", gate.reason, gate.since_at, gate.next_probe_at, gate.reply) if gate else State("open")
         quotas = await _quotas(name, upstream, outgoing, now)
-        return _state_shape(shown) | {"connections": 0, "direct": 0, "quotas": quotas}
+        return _state_shape(name, upstream, shown) | {"connections": 0, "direct": 0, "quotas": quotas}
     used = {what: {"used": quota.used, "limit": quota.limit} for what, quota in found.quotas.items()}
-    return _state_shape(found.state) | {"connections": found.connections, "direct": found.direct, "quotas": used}
+    shape = _state_shape(name, upstream, found.state)
+    return shape | {"connections": found.connections, "direct": found.direct, "quotas": used}
 
 
-def _state_shape(state: State) -> dict[str, Any]:
+def _state_shape(name: str, upstream: UpstreamSettings, state: State) -> dict[str, Any]:
     return {
         "state": state.state,
         "reason": str(state.reason) if state.reason else None,
         "since": instant(state.since_at),
         "next_probe": instant(state.next_probe_at),
         "reply": reply_text(state.reply),
+        "diagnosis": upstream_reason(name, upstream, state),
     }
 
 

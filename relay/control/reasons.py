@@ -1,0 +1,43 @@
+"""Why an upstream, or a message, is where it is: the diagnoses that `relay status`, `trace` and `explain` show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.config.settings import Settings
+from relay.config.upstream_settings import UpstreamSettings
+from relay.diagnosis.diagnosis import Diagnosis
+from relay.diagnosis.names import names_of
+from relay.spool.records import HoldReason, RecipientState, TraceEntry, TraceEvent
+from relay.transfer.explanation import explanation_of
+from relay.transfer.standing import State
+
+_TOLD = frozenset({"deferred", "failed", "held", "uncertain"})
+_SETTLED = frozenset({RecipientState.RELAYED, RecipientState.REMOVED})
+
+
+def upstream_reason(name: str, upstream: UpstreamSettings, state: State) -> dict[str, Any] | None:
+    """Return why an upstream is not open; None where it is."""
+    if state.state == "open":
+        return None
+    reason = HoldReason(state.reason) if state.state == "held" and state.reason else None
+    return explanation_of(state.reply, upstream, names_of(name, upstream), reason=reason).diagnosis.shape()
+
+
+def message_reasons(entry: TraceEntry, settings: Settings) -> list[dict[str, Any]]:
+    """Return why recipients of a message have not got it, each reason once, with the recipients that it concerns."""
+    found: dict[Diagnosis, list[str]] = {}
+    for row in entry.recipients:
+        path = str(row.recipient.forward_path)
+        last = next((event for event in reversed(entry.events) if event.recipient == path), None)
+        if row.state not in _SETTLED and last is not None and last.event in _TOLD:
+            reason = row.hold_reason if row.state is RecipientState.HELD else None
+            found.setdefault(_of_event(last, entry, settings, reason), []).append(path)
+    return [diagnosis.shape() | {"recipients": recipients} for diagnosis, recipients in found.items()]
+
+
+def _of_event(event: TraceEvent, entry: TraceEntry, settings: Settings, reason: HoldReason | None) -> Diagnosis:
+    name = event.upstream or ""
+    upstream = settings.upstream.get(name)
+    names = names_of(name, upstream, entry.message.header_from)
+    return explanation_of(event.reply, upstream, names, reason=reason, failed=event.event == "failed").diagnosis

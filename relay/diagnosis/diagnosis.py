@@ -1,0 +1,45 @@
+"""Why something does not go, who must act, and what he must do."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+NOTHING = "Nothing needs to be done: it passes by itself, or is tried again."
+"""The step of a diagnosis upon which nobody must act."""
+
+
+class Actor(enum.StrEnum):
+    """Who must act."""
+
+    IT = "IT person"
+    MICROSOFT = "Microsoft administrator"
+    GOOGLE = "Google administrator"
+    AWS = "AWS administrator"
+    VENDOR = "application's vendor"
+    SENDER = "sender"
+    RECIPIENT = "recipient's administrator"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """`title` is a few words, `cause` sentences; `steps` are never empty. Names are filled in; no secret is in it."""
+
+    key: str
+    title: str
+    cause: str
+    actor: Actor
+    steps: tuple[str, ...]
+    link: str
+
+    def shape(self) -> dict[str, Any]:
+        """Return it as `--json` promises it."""
+        return {
+            "title": self.title,
+            "cause": self.cause,
+            "actor": self.actor.value,
+            "actions": list(self.steps),
+            "link": self.link,
+        }

@@ -1,0 +1,83 @@
+"""The names of this installation that stand in a diagnosis: upstream, mailbox, tenant, application."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from relay.config.secret_reference import SecretReference
+from relay.config.upstream_settings import UpstreamSettings
+
+Names: TypeAlias = Mapping[str, str]
+"""What stands for each placeholder of `UNKNOWN`; one that is missing or empty is not known."""
+
+UNKNOWN: Final[Names] = {
+    "upstream": "UPSTREAM",
+    "host": "HOST",
+    "port": "PORT",
+    "mailbox": "MAILBOX",
+    "tenant": "TENANT-ID",
+    "client_id": "APPLICATION-ID",
+    "username": "USERNAME",
+    "region": "REGION",
+    "sender": "SENDER",
+    "authority": "https://login.microsoftonline.com/TENANT-ID",
+    "scope": "https://outlook.office365.com/.default",
+    "secret": "relay secret set NAME",
+    "aadsts": "CODE",
+}
+"""The placeholders, and what stands for a name that is not known."""
+
+_PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
+_PLAIN: Final = re.compile(r"[\w.+=@:/-]+")
+"""A name of other characters is not put into a line that somebody copies into a shell."""
+
+_SECRETS: Final = ("client_secret", "private_key", "passphrase", "app_password", "service_account", "password")
+
+
+def filled(text: str, names: Names) -> str:
+    """Return the text with its placeholders replaced; unknown names are in capitals, for a person to replace."""
+    return _PLACEHOLDER.sub(lambda found: _name(found[1], names), text)
+
+
+def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> Names:
+    """Return what is known of an upstream, and `sender`, the address that a message is from. No secret is in it."""
+    if upstream is None:
+        return {"upstream": name, "sender": sender}
+    known = {key: str(getattr(upstream, key, None) or "") for key in UNKNOWN if key not in _OWN}
+    mailbox = upstream.account or known["username"]
+    return known | {
+        "upstream": name,
+        "mailbox": mailbox,
+        "username": known["username"] or mailbox,
+        "sender": sender,
+        "secret": _renewal(name, upstream),
+    }
+
+
+_OWN: Final = frozenset({"upstream", "mailbox", "sender", "secret", "aadsts"})
+
+
+def _name(placeholder: str, names: Names) -> str:
+    known = names.get(placeholder, "")
+    trusted = placeholder == "secret" or _PLAIN.fullmatch(known)
+    return known if known and trusted else UNKNOWN[placeholder]
+
+
+def _renewal(name: str, upstream: UpstreamSettings) -> str:
+    """Say how a new secret reaches the relay, by the place that relay.toml names for it."""
+    if getattr(upstream, "credential", None) == "device_code":
+        return filled("relay login {upstream}", {"upstream": name})
+    places = (getattr(upstream, key, None) for key in _SECRETS)
+    place = next((place for place in places if isinstance(place, SecretReference)), None)
+    if place is None:
+        return ""
+    target = place.sealed or place.env or place.aws or str(place.file or "")
+    if not _PLAIN.fullmatch(target):
+        return ""
+    if place.sealed:
+        return f"relay secret set {target}"
+    if place.env:
+        return f"set the environment variable {target}, and restart the relay"
+    return f"put it into the secret {target} of AWS Secrets Manager" if place.aws else f"write it to {target}"

@@ -1,0 +1,201 @@
+"""Which diagnosis belongs to a reply, wherever it is met: in an outcome, at a gate, in the trace, or pasted. Pure."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from relay.config.upstream_settings import UpstreamSettings
+from relay.diagnosis.causes import (
+    aadsts_in,
+    diagnosis_by_number,
+    diagnosis_by_words,
+    diagnosis_for,
+    explains,
+)
+from relay.diagnosis.diagnosis import Diagnosis
+from relay.diagnosis.names import Names
+from relay.reply import Reply, parse_reply
+from relay.spool.records import HoldReason
+from relay.transfer.classification import Occasion, Provider, Row, Stage, provider_of, row_for
+from relay.transfer.settlement import NO_FINAL_REPLY
+from relay.upstream.contract import Cause, Phase
+from relay.upstream.failures import reply_for
+
+Likely = Callable[[Row], bool]
+
+_LOGIN_CODES = frozenset({504, 534, 535, 538})
+_STAGES = (Stage.DATA, Stage.RCPT, Stage.MAIL, Stage.AUTH, Stage.OPENING)
+_TOKEN_WORDS = re.compile(
+    r"AADSTS\d|\b(invalid_(client|grant|scope|resource)|unauthorized_client|consent_required|interaction_required"
+    r"|temporarily_unavailable|slow_down)\b|no access token for",
+    re.IGNORECASE,
+)
+_VAGUE = frozenset({"permanent", "transient", "misplaced", "opening", "aadsts_other"})
+"""Diagnoses that say no more than the reply itself does."""
+
+_LAST_ANSWER = re.compile(r"Delivery time expired; the last answer was: (\d{3}) (.+)", re.DOTALL)
+_CODE = re.compile(r"(?<![\d.:])([245]\d\d)[ -](?=\S)")
+_STATUS = re.compile(r"(?<![\d.])([45])\.\d{1,3}\.\d{1,3}(?![\d.])")
+_NUMBER = re.compile(r"(?:error )?([1-9]\d{4,6})")
+_MARKS: tuple[tuple[Provider, re.Pattern[str]], ...] = (
+    ("gmail", re.compile(r"\bgsmtp\b|google|gmail", re.IGNORECASE)),
+    ("ses", re.compile(r"amazon|\bSES\b|\bAWS\b")),
+    (
+        "microsoft365",
+        re.compile(r"outlook|office ?365|microsoft|AADSTS|STOREDRV|SmtpClientAuth|[45]\.7\.\d{3}\b", re.IGNORECASE),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`known` is False where the diagnosis says no more than the text itself."""
+
+    diagnosis: Diagnosis
+    known: bool
+
+
+def explanation_of(
+    said: Reply | None,
+    upstream: UpstreamSettings | None,
+    names: Names,
+    *,
+    reason: HoldReason | None = None,
+    failed: bool = False,
+) -> Explanation:
+    """Return what explains a reply of an upstream.
+
+    `reason` where it held the upstream or a message, `failed` where a recipient was given up because of it.
+    """
+    if reason in {HoldReason.OPERATOR, HoldReason.AMBIGUOUS} or (said is None and reason is not None):
+        return Explanation(diagnosis_for(f"hold_{reason}", "", names), known=True)
+    if said is None:
+        return Explanation(diagnosis_for("disconnected", "", names), known=False)
+    last = _LAST_ANSWER.match(said.text)
+    if last is not None:
+        said = parse_reply(int(last[1]), last[2], said.said_by)
+    provider = provider_of(upstream) if upstream is not None else "smtp"
+    likely = _of_reason(reason) if reason is not None else _permanent if failed else _any
+    found = _recorded(said, provider, names, likely)
+    if reason is not None and not found.known:
+        return Explanation(diagnosis_for(f"hold_{reason}", str(said), names), known=True)
+    return found
+
+
+def explanation_of_text(text: str, upstreams: Iterable[UpstreamSettings], names: Names) -> Explanation | None:
+    """Return what explains a text that somebody pasted: a reply, an error's message, an AADSTS number.
+
+    `upstreams` are those configured; their providers are thought of first. None where nothing is recognised.
+    """
+    text = " ".join(text.split())
+    number = _NUMBER.fullmatch(text)
+    text = f"AADSTS{number[1]}" if number else text
+    ours = _own_cause(text)
+    if ours is not None and explains(ours):
+        return Explanation(diagnosis_for(ours, text, names), known=True)
+    found = diagnosis_by_number(text, names) or diagnosis_by_words(text, names)
+    if found is not None:
+        return Explanation(found, known=found.key not in _VAGUE)
+    said = _reply_in(text)
+    if said is None:
+        return _without_code(text, upstreams, names)
+    explained = [_recorded(said, provider, names, _any) for provider in _providers(text, upstreams)]
+    return next((one for one in explained if one.known), explained[0])
+
+
+def provider_in(text: str) -> Provider | None:
+    """Return whose words a text shows itself to be; None where it does not show it."""
+    return next((provider for provider, mark in _MARKS if mark.search(text)), None)
+
+
+def _recorded(said: Reply, provider: Provider, names: Names, likely: Likely) -> Explanation:
+    text = str(said)
+    if said.text == NO_FINAL_REPLY.text:
+        return Explanation(diagnosis_for("hold_ambiguous", text, names), known=True)
+    row = _own_cause(text)
+    if row is None:
+        row = _row_of(said, provider, likely)
+    found = diagnosis_by_number(text, names) or (diagnosis_for(row, text, names) if row else None)
+    if found is None or found.key in _VAGUE:
+        found = diagnosis_by_words(text, names) or found or diagnosis_for("transient", text, names)
+    return Explanation(found, known=found.key not in _VAGUE)
+
+
+def _row_of(said: Reply, provider: Provider, likely: Likely) -> str | None:
+    rows = [row_for(Occasion(provider, stage, said)) for stage in _stages_of(said)]
+    found = [row for row in rows if likely(row)]
+    row = next((row for row in found if _particular(row)), found[0] if found else None)
+    return row.key if row is not None else None
+
+
+def _stages_of(said: Reply) -> tuple[Stage, ...]:
+    if _TOKEN_WORDS.search(said.text):
+        return (Stage.TOKEN,)
+    return (Stage.AUTH,) if said.code in _LOGIN_CODES else _STAGES
+
+
+def _particular(row: Row) -> bool:
+    by_code = 0 < len(row.codes) < 100 and not row.stages
+    return bool(row.statuses) or row.text is not None or by_code
+
+
+def _any(_row: Row) -> bool:
+    return True
+
+
+def _permanent(row: Row) -> bool:
+    return row.result == "permanent"
+
+
+def _of_reason(reason: HoldReason) -> Likely:
+    return lambda row: row.reason is reason
+
+
+def _without_code(text: str, upstreams: Iterable[UpstreamSettings], names: Names) -> Explanation | None:
+    if aadsts_in(text):
+        return Explanation(diagnosis_for("token_account", text, names), known=False)
+    for provider in _providers(text, upstreams):
+        for code in (550, 450):
+            found = _recorded(Reply(code, None, text), provider, names, _particular)
+            if found.known:
+                return found
+    return None
+
+
+def _providers(text: str, upstreams: Iterable[UpstreamSettings]) -> list[Provider]:
+    marked = provider_in(text)
+    if marked is not None:
+        return [marked]
+    return list(dict.fromkeys([*map(provider_of, upstreams), "microsoft365", "smtp"]))
+
+
+def _reply_in(text: str) -> Reply | None:
+    code = _CODE.search(text)
+    if code is not None:
+        # Of a reply in several lines each begins with the code anew.
+        return parse_reply(int(code[1]), re.sub(rf" {code[1]}[ -]", " ", text[code.end() :]), "")
+    status = _STATUS.search(text)
+    if status is not None:
+        return parse_reply(int(status[1]) * 100 + 50, text[status.start() :], "")
+    return None
+
+
+def _own_cause(text: str) -> str | None:
+    """Return the cause that our own reply for a conversation's end tells of."""
+    return next((cause for cause, pattern in _own_words() if pattern.search(text)), None)
+
+
+@functools.cache
+def _own_words() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    found = []
+    for cause in Cause:
+        if cause is Cause.TOKEN_REFUSED:
+            # The authority's own words follow; they tell more.
+            continue
+        said = re.escape(str(reply_for(cause, Phase.CONNECT, "HOST")))
+        pattern = said.replace("HOST", r"\S+").replace(re.escape("while connecting"), r"\w+")
+        found.append((cause.value, re.compile(pattern)))
+    return tuple(found)

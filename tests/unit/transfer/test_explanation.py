@@ -1,0 +1,154 @@
+"""A reply has the same diagnosis wherever it is met: when it was said, at a gate, in the trace, or pasted."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.config.provider_settings import GmailSettings, SesSettings, SmtpSettings
+from relay.config.upstream_settings import UpstreamSettings
+from relay.diagnosis.causes import diagnosis_for
+from relay.diagnosis.names import names_of
+from relay.reply import Reply, parse_reply
+from relay.spool.records import HoldReason
+from relay.transfer.classification import Occasion, Provider, Stage, row_for
+from relay.transfer.explanation import explanation_of, explanation_of_text
+from relay.transfer.outcome import Failed, Hold
+from relay.transfer.settlement import NO_FINAL_REPLY, expired
+from relay.upstream.contract import Cause, Phase
+from relay.upstream.failures import reply_for
+from tests.unit.transfer.replies import REPLIES
+
+APPLICATION = "66666666-7777-8888-9999-000000000000"
+UPSTREAMS: dict[Provider, UpstreamSettings] = {
+    "microsoft365": Microsoft365Settings.model_validate(
+        {
+            "mailbox": "no-reply@clinic.test",
+            "tenant": "clinic.test",
+            "client_id": APPLICATION,
+            "credential": "client_secret",
+            "client_secret": {"sealed": "office365"},
+        }
+    ),
+    "gmail": GmailSettings(username="clinic@gmail.com"),
+    "ses": SesSettings.model_validate({"region": "eu-west-1", "username": "AKIA", "password": {"env": "P"}}),
+    "smtp": SmtpSettings(host="mail.isp.test"),
+}
+OTHERWISE = {
+    # Where a stage alone tells what a reply means, and the trace does not know the stage.
+    ("microsoft365", "auth", "554 5.2.2 Submission quota exceeded"): "own_mailbox_full",
+    ("microsoft365", "rcpt", "554 5.2.2 mailbox full"): "own_mailbox_full",
+    ("gmail", "opening", "421 4.7.0 Try again later, closing connection."): "gmail_temporary",
+    ("ses", "opening", "421 Too many concurrent SMTP connections"): "ses_too_many_connections",
+    ("smtp", "opening", "554 5.3.2 No SMTP service here"): "permanent",
+    ("smtp", "opening", "502 5.5.1 Command not implemented"): "permanent",
+    ("smtp", "opening", "454 4.7.0 TLS not available due to temporary reason"): "transient",
+    ("smtp", "mail", "535 5.7.8 Not logged in"): "login_refused",
+    # Where the words tell more than the row, which decides what becomes of the message.
+    ("smtp", "mail", "550 5.7.1 Spam"): "content_refused",
+    ("smtp", "rcpt", "552 5.2.2 Mailbox full"): "recipient_mailbox_full",
+    ("smtp", "rcpt", "452 4.5.3 Too many recipients"): "too_many_recipients",
+}
+
+
+def _reply(text: str) -> Reply:
+    return parse_reply(int(text[:3]), text[4:], "mx.provider.test")
+
+
+@pytest.mark.parametrize(("provider", "stage", "text", "meaning"), REPLIES)
+def test_each_reply_is_explained_as_its_row(provider: Provider, stage: str, text: str, meaning: str) -> None:
+    said, upstream = _reply(text), UPSTREAMS[provider]
+    names = names_of("up", upstream)
+    row = row_for(Occasion(provider, Stage(stage), said))
+    expected = OTHERWISE.get((provider, stage, text)) or diagnosis_for(row.key, str(said), names).key
+    assert explanation_of(said, upstream, names).diagnosis.key == expected
+    outcome = row.outcome(said)
+    if isinstance(outcome, Hold):
+        at_gate = explanation_of(said, upstream, names, reason=outcome.reason)
+        assert at_gate.diagnosis.key == expected
+        assert at_gate.known
+    if isinstance(outcome, Failed):
+        assert explanation_of(said, upstream, names, failed=True).diagnosis.actor != "nobody"
+    pasted = explanation_of_text(f"Net::SMTPError: {text}", [upstream], names)
+    assert pasted is not None
+    if row.key not in {"permanent", "transient", "misplaced", "opening"}:
+        assert pasted.known, meaning
+
+
+@pytest.mark.parametrize("cause", set(Cause) - {Cause.TOKEN_REFUSED})
+@pytest.mark.parametrize("provider", UPSTREAMS)
+def test_each_reply_of_ours_is_explained_as_its_cause(cause: Cause, provider: Provider) -> None:
+    names = names_of("up", UPSTREAMS[provider])
+    for phase in Phase:
+        said = reply_for(cause, phase, "smtp.office365.com", "some detail")
+        for found in (explanation_of(said, UPSTREAMS[provider], names), explanation_of_text(str(said), (), names)):
+            assert found is not None
+            assert found.diagnosis.key == cause.value
+            assert found.known
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("AADSTS7000215", "client_secret_wrong"),
+        ("7000222", "client_secret_expired"),
+        ("error 65001", "consent_missing"),
+        ("aadsts53003: blocked", "token_conditional_access"),
+        ("invalid_client", "token_client_refused"),
+        ("invalid_grant", "token"),
+        ("5.7.139 Authentication unsuccessful, basic authentication is disabled", "basic_disabled"),
+        ("5.7.708", "traffic_not_accepted"),
+        ("550 5.7.60", "send_as_not_permitted"),
+        ("Client does not have permissions to send as this sender", "send_as_not_permitted"),
+        (
+            "550-5.1.1 The account that you tried to reach\n550-5.1.1 does not exist.\n550 5.1.1 gsmtp",
+            "no_such_mailbox",
+        ),
+        (
+            "534-5.7.9 Application-specific password required. Learn more at\n534 5.7.9 https://support.google.com/",
+            "gmail_app_password_required",
+        ),
+        ("554 Message rejected: Email address is not verified. The following", "ses_sender_not_verified"),
+        ("421 4.7.66 TLS 1.0 and 1.1 are not supported. Please upgrade", "tls_too_old"),
+        ("454 4.7.0 login.microsoftonline.com did not answer in time", "token_unavailable"),
+        ("552 message size exceeds limit", "too_large"),
+        ("550 5.7.1 Relaying denied: your address is not that of a client", "relaying_denied"),
+        ("535 5.7.8 Username and Password not accepted", "gmail_password_refused"),
+        ("Delivery time expired; the last answer was: 450 4.2.0 Greylisted", "greylisted"),
+    ],
+)
+def test_pasted(text: str, key: str) -> None:
+    found = explanation_of_text(text, (), {})
+    assert found is not None
+    assert (found.diagnosis.key, found.known) == (key, True)
+
+
+@pytest.mark.parametrize("text", ["hello", "", "-", "0001A2", "the printer is on fire", "3.14", "2026-11-22 10:00:00"])
+def test_what_nobody_can_explain(text: str) -> None:
+    assert explanation_of_text(text, UPSTREAMS.values(), {}) is None
+
+
+@pytest.mark.parametrize("text", ["554 Transaction failed", "451 Try later", "AADSTS99999: something new"])
+def test_what_says_no_more_than_itself(text: str) -> None:
+    found = explanation_of_text(text, (), {})
+    assert found is not None
+    assert not found.known
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_a_hold_without_a_reply_is_explained_by_its_reason(reason: HoldReason) -> None:
+    assert explanation_of(None, None, {}, reason=reason).diagnosis.key == f"hold_{reason}"
+
+
+def test_a_hold_whose_reply_says_nothing_is_explained_by_its_reason() -> None:
+    said = _reply("554 Transaction failed")
+    assert explanation_of(said, UPSTREAMS["smtp"], {}, reason=HoldReason.QUOTA).diagnosis.key == "hold_quota"
+    said = _reply("550 5.1.1 User unknown")
+    assert explanation_of(said, UPSTREAMS["smtp"], {}, reason=HoldReason.OPERATOR).diagnosis.key == "hold_operator"
+
+
+def test_an_expired_delivery_is_explained_by_its_last_answer() -> None:
+    last = _reply("432 4.3.2 Concurrent connections limit exceeded.")
+    found = explanation_of(expired(last), UPSTREAMS["microsoft365"], {}, failed=True)
+    assert found.diagnosis.key == "concurrent_connections"
+    assert explanation_of(expired(NO_FINAL_REPLY), None, {}).diagnosis.key == "hold_ambiguous"
