@@ -1,7 +1,7 @@
 """Whether an upstream has what its way of signing in needs, and nothing that belongs to another way."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from relay.config.draft import Draft
 from relay.config.microsoft365_settings import CREDENTIAL_KEYS, Microsoft365Settings
@@ -63,19 +63,35 @@ def _certificate(path: KeyPath, given: Mapping[str, Any]) -> Iterator[Fault]:
         yield _missing(path, "private_key", 'private_key = "m365.key", which belongs to the certificate')
 
 
+_BY_USER: Final = ("client_id", "client_secret", "refresh_token")
+
+
 def _gmail(path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    by_user = next((key for key in _BY_USER if key in given), None)
     if "service_account" in given:
-        if "app_password" in given:
-            yield Fault((*path, "app_password"), "impossible beside service_account; remove one of the two")
+        for key in ("app_password", *_BY_USER):
+            if key in given:
+                yield Fault((*path, key), "impossible beside service_account; remove one of the two")
         if "mailbox" not in given:
             yield _missing(path, "mailbox", 'mailbox = "no-reply@clinic.test", which service_account sends as')
         return
     if "username" not in given:
         yield _missing(path, "username", 'username = "clinic@gmail.com", the account\'s address')
-    if "app_password" not in given:
+    if by_user is not None:
+        yield from _gmail_user(path, given, name, by_user)
+    elif "app_password" not in given:
         yield _missing(path, "app_password", f'app_password = {{ sealed = "{name}" }}, made under myaccount.google.com')
     if "mailbox" in given:
         yield Fault((*path, "mailbox"), "impossible without service_account; remove it")
+
+
+def _gmail_user(path: KeyPath, given: Mapping[str, Any], name: str, by_user: str) -> Iterator[Fault]:
+    if "app_password" in given:
+        yield Fault((*path, "app_password"), f"impossible beside {by_user}; remove one of the two")
+    examples = ('client_id = "..."', *(f'{key} = {{ sealed = "{name}-{key}" }}' for key in _BY_USER[1:]))
+    for key, example in zip(_BY_USER, examples, strict=True):
+        if key not in given:
+            yield _missing(path, key, f"{example}, which {by_user} needs")
 
 
 def _smtp(upstream: SmtpSettings, path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from relay.config.listener_settings import PrivateKey
 from relay.config.mistake import mistake
 from relay.config.secret_reference import SecretPlace
-from relay.config.section import Count, FilePath, Line, MailAddress, Section, several
+from relay.config.section import Count, FilePath, Line, MailAddress, Section, https_url, several
 from relay.config.upstream_settings import UpstreamSettings
 
 Credential = Literal["client_secret", "certificate", "device_code", "managed_identity", "federated"]
@@ -73,15 +73,6 @@ def _client_id(value: str) -> str:
     return value
 
 
-def _https(value: str) -> str:
-    if not re.fullmatch(r"https://[^\s/?#@]+/[^\s?#]+", value):
-        raise mistake(
-            f'"{value:.80}" is not an https URL with a path',
-            'write it like "https://login.microsoftonline.com/TENANT-ID"',
-        )
-    return value
-
-
 class Microsoft365Settings(UpstreamSettings):
     """Exchange Online by XOAUTH2: 3 connections, 30 messages a minute, 10,000 recipients a day, 500 a message."""
 
@@ -115,7 +106,7 @@ class Microsoft365Settings(UpstreamSettings):
     via: Literal["smtp", "graph"] = Field(
         default="smtp", description="smtp, or graph where the tenant has SMTP AUTH switched off"
     )
-    authority: Annotated[str, AfterValidator(_https)] = Field(
+    authority: Annotated[str, AfterValidator(https_url)] = Field(
         default="", description="where tokens come from; default: the cloud's, with the tenant"
     )
     scope: Line = Field(default="", description="what the token is for; default: the cloud's, by credential")

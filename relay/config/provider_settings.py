@@ -10,7 +10,7 @@ from relay.config.nearest import choice
 from relay.config.presets import PRESETS
 from relay.config.quantities import Duration
 from relay.config.secret_reference import SecretPlace
-from relay.config.section import Count, FilePath, Line, MailAddress, several
+from relay.config.section import Count, FilePath, Line, MailAddress, https_url, several
 from relay.config.upstream_settings import UpstreamSettings
 
 Auth = Literal["auto", "none", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"]
@@ -45,6 +45,14 @@ class GmailSettings(UpstreamSettings):
         default=None, description="Workspace: the JSON key of a service account with domain-wide delegation"
     )
     mailbox: MailAddress | None = Field(default=None, description="with service_account: the mailbox that sends")
+    client_id: Line = Field(default="", description="with refresh_token: the OAuth client's ID")
+    client_secret: SecretPlace | None = Field(default=None, description="with refresh_token: the OAuth client's secret")
+    refresh_token: SecretPlace | None = Field(
+        default=None, description="of the account's user, for that client and the scope https://mail.google.com/"
+    )
+    authority: Annotated[str, AfterValidator(https_url)] = Field(
+        default="", description="where tokens come from; default: the service account's token_uri, or Google's own"
+    )
     may_send_as: Annotated[tuple[MailAddress, ...], BeforeValidator(several)] = Field(
         default=(), description="the addresses, besides the account's own, that it may send as"
     )

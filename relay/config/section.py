@@ -71,6 +71,16 @@ def _host(value: str) -> str:
     return value
 
 
+def https_url(value: str) -> str:
+    """A URL of a token endpoint, as it is."""
+    if not re.fullmatch(r"https://[^\s/?#@]+/[^\s?#]+", value):
+        raise mistake(
+            f'"{value:.80}" is not an https URL with a path',
+            'write it like "https://login.microsoftonline.com/TENANT-ID"',
+        )
+    return value
+
+
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

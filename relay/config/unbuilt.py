@@ -44,7 +44,6 @@ WARNED: Final = (
     Unbuilt("upstream", "proxy_username"),
     Unbuilt("upstream", "proxy_password"),
     Unbuilt("upstream", "failover_after"),
-    Unbuilt("upstream", "service_account"),
     Unbuilt("alerts", "webhook"),
     Unbuilt("alerts", "expiry_warning"),
     Unbuilt("console", "address"),

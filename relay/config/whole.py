@@ -14,11 +14,12 @@ from relay.config.load import Loaded, load
 from relay.config.microsoft365_settings import Assertion, Microsoft365Settings
 from relay.config.private_file import reasons
 from relay.config.problems import ConfigError, Fault, KeyPath, Problem
-from relay.config.provider_settings import SmtpSettings
+from relay.config.provider_settings import GmailSettings, SmtpSettings
 from relay.config.references import references_in_draft
 from relay.config.seal import SealedStore
 from relay.config.secret_reference import SecretReference
 from relay.config.secrets import Secrets, file_secret
+from relay.config.service_account import service_account_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class _Examination:
             yield from self._authorities(path, upstream.ca_file)
             if isinstance(upstream, SmtpSettings):
                 yield from self._client_certificate(path, upstream.client_certificate)
+            if isinstance(upstream, GmailSettings):
+                yield from self._service_account((*path, "service_account"), upstream.service_account)
             if isinstance(upstream, Microsoft365Settings):
                 yield from self._pfx(path, upstream.pfx, upstream.passphrase)
                 yield from self._assertion((*path, "assertion"), upstream.assertion)
@@ -195,6 +198,14 @@ class _Examination:
                 yield Fault((*path, "pfx"), f"{pfx}: {unfit}")
         except ConfigError as error:
             yield Fault((*path, "pfx"), f"{pfx}: {error}")
+
+    def _service_account(self, path: KeyPath, place: SecretReference | None) -> Iterator[Fault]:
+        if place is None or path in self._absent or place.aws is not None:  # nobody is asked over the network
+            return
+        try:
+            service_account_in(self._secrets.resolve(place))
+        except ConfigError as error:
+            yield Fault(path, f"{place}: {error}")
 
     def _assertion(self, path: KeyPath, assertion: Assertion | None) -> Iterator[Fault]:
         if assertion is None or (*path, "file") in self._absent:

@@ -16,6 +16,7 @@ from relay.upstream.connection import Route
 from relay.upstream.contract import Upstream
 from relay.upstream.credentials import CredentialSource
 from relay.upstream.google import app_password
+from relay.upstream.google_tokens import GoogleTokens, google_purpose
 from relay.upstream.managed_identity import ManagedIdentityTokens
 from relay.upstream.microsoft import MicrosoftTokens, token_purpose
 from relay.upstream.passwords import KeptPassword, NoCredential
@@ -60,6 +61,9 @@ def credential_source(name: str, table: UpstreamSettings, secrets: Secrets) -> C
         return MailboxTokens(name, table.mailbox, store, fetch)
     if isinstance(table, GmailSettings) and table.app_password is not None:
         return KeptPassword(table.host, table.username, table.app_password, secrets, app_password)
+    if isinstance(table, GmailSettings):
+        store = TokenStore(secrets.store, name, google_purpose(table))
+        return MailboxTokens(name, table.account or table.username, store, GoogleTokens(table, secrets).fetch)
     if isinstance(table, SesSettings):
         return KeptPassword(table.host, table.username, table.password, secrets)
     if isinstance(table, SmtpSettings) and table.username and table.password is not None and table.auth != "none":

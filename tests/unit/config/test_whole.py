@@ -1,4 +1,5 @@
 import datetime
+import json
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,14 @@ def furnish(folder: Path, authority: trustme.CA) -> None:
         "m365.pem": chain,
         "m365.key": sealed_key,
         "m365.pfx": pfx,
-        "google.json": b"{}",
+        "google.json": json.dumps(
+            {
+                "type": "service_account",
+                "client_email": "relay@practice.iam.gserviceaccount.com",
+                "private_key": key.decode(),
+                "token_uri": "https://oauth2.googleapis.com/token",
+            }
+        ).encode(),
         "client.pem": chain + key,
     }
     (folder / "tls").mkdir()
@@ -104,6 +112,8 @@ def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
         "upstream.by-pfx.pfx",
         "upstream.gmail.app_password",
         "upstream.workspace.service_account",
+        "upstream.by-user.client_secret",
+        "upstream.by-user.refresh_token",
         "upstream.isp.password",
         "upstream.isp.client_certificate",
         "queue.password",
