@@ -64,7 +64,11 @@ class Offers:
             delivery.outcomes.update(zip(part, ended.outcomes, strict=True))
             delivery.offered = delivery.offered or ended.offered
             delivery.dsn = ended.dsn
-            again = [] if delivery.late else _blameless(part, ended.outcomes)
+            if delivery.late:
+                # The client heard 451, and repeats it to all: the rest is not ours to send.
+                delivery.outcomes.update((at, Deferred(NO_ANSWER)) for at in pending)
+                break
+            again = _blameless(part, ended.outcomes)
             pending = again + pending
             stopped = (one for one in ended.outcomes if not isinstance(one, Relayed) and not lasting(one))
             end = next(stopped, None)

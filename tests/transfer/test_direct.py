@@ -183,6 +183,24 @@ class TestTimeOuts:
             assert len(actor.offers) == 1
             assert await stage.queue() == []
 
+    async def test_those_not_reached_by_then_get_it_when_it_is_repeated(self, tmp_path: Path) -> None:
+        actor = Actor("isp")
+        actor.waits_after_dot = True
+        actor.go.clear()
+        async with stage_of(tmp_path, actor, HASTY | {"recipients_per_message": 1}) as stage:
+            client = Waiting(stage)
+            first = client.arrival("a@far.test", "b@far.test", "c@far.test")
+            assert (await client.carry(first)).code == 451
+            actor.go.set()
+            await client.over()
+            assert await stage.states(first.id) == ["relayed", "failed", "failed"]
+            assert (await client.send("a@far.test", "b@far.test", "c@far.test")).startswith("250")
+            offered = [str(offer.envelope.recipients[0].forward_path)[0] for offer in actor.offers]
+            assert offered == ["a", "b", "c"]
+            entry = await client.last()
+            assert entry is not None
+            assert [row.state.value for row in entry.recipients] == ["relayed", "relayed"]
+
     async def test_another_body_is_another_message(self, tmp_path: Path) -> None:
         actor = Actor("isp")
         actor.waits_after_dot = True
