@@ -1,10 +1,12 @@
 """Tokens of Microsoft 365 against the simulator: fetched, renewed, kept, refused."""
 
 import asyncio
+import smtplib
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
@@ -91,6 +93,34 @@ def test_token_expires(cloud: SimulatorThread, start_relay: StartRelay) -> None:
     cloud.wait_for(2)
     assert simulator.token_requests == 2
     assert relay.log("held") == []
+
+
+def test_a_thousand_messages_by_one_token(cloud: SimulatorThread, start_relay: StartRelay) -> None:
+    simulator = cloud.simulator
+    relay = start_relay(_settings(simulator, session_limit="2s"), _environ(simulator))
+    with ThreadPoolExecutor(8) as applications:
+        # All begin at once, with no token in hand; the authority goes away once it has given one.
+        sent = [applications.submit(_send_many, relay, 125) for _ in range(8)]
+        cloud.wait_for(1)
+        cloud.do(lambda simulator: simulator.faults.set("authority_down"))
+        for each in sent:
+            each.result()
+    for count in range(200, 1001, 200):
+        cloud.wait_for(count)
+    assert simulator.token_requests == 1
+    assert simulator.logins > 3
+    assert relay.log("held") == []
+    cloud.do(lambda simulator: (simulator.faults.clear(), simulator.tokens.expire(), simulator.microsoft365.hang_up()))
+    _send_many(relay, 5)
+    cloud.wait_for(1005)
+    assert simulator.token_requests == 2, "a token revoked in the middle costs one more"
+
+
+def _send_many(relay: RelayProcess, count: int) -> None:
+    message = b"From: <no-reply@clinic.test>\r\nSubject: x\r\n\r\nHello\r\n"
+    with smtplib.SMTP("127.0.0.1", relay.port(), timeout=30) as connection:
+        for _ in range(count):
+            assert connection.sendmail("no-reply@clinic.test", ["patient@example.test"], message) == {}
 
 
 def test_a_token_outlives_a_restart(cloud: SimulatorThread, start_relay: StartRelay) -> None:
