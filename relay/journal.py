@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from relay.address import ReversePath
+from relay.diagnosis.diagnosis import Diagnosis
 from relay.logs import Log
 from relay.metrics import MECHANISMS, REFUSALS, Metrics
 from relay.reply import Reply
@@ -123,8 +124,17 @@ class Journal:
         }
         self._log.write(logging.WARNING, "refused", values)
 
-    def settled(self, claim: Claim, settlements: Sequence[Settlement], at: int) -> None:
-        """An attempt's outcome was recorded; one line an outcome, with all its recipients."""
+    def settled(
+        self,
+        claim: Claim,
+        settlements: Sequence[Settlement],
+        at: int,
+        diagnoses: Mapping[int, Diagnosis] | None = None,
+    ) -> None:
+        """An attempt's outcome was recorded; one line an outcome, with all its recipients.
+
+        `diagnoses` are those of the recipients that failed, by position.
+        """
         paths = {row.position: str(row.recipient.forward_path) for row in claim.recipients}
         message = claim.message
         groups: dict[tuple[str, Reply | None], list[Settlement]] = {}
@@ -146,6 +156,7 @@ class Journal:
                 "recipients": [paths[row.position] for row in rows],
                 "next_attempt_at": rows[0].next_attempt_at,
                 "attempts": claim.recipients[0].attempts,
+                **_reason((diagnoses or {}).get(rows[0].position)),
             }
             self._log.write(logging.INFO if outcome == "relayed" else logging.WARNING, event, values)
 
@@ -160,7 +171,7 @@ class Journal:
         }
         self._log.write(logging.INFO, "notice", values)
 
-    def upstream_held(self, gate: Gate) -> None:
+    def upstream_held(self, gate: Gate, diagnosis: Diagnosis) -> None:
         """An upstream was held, or a probe of it failed again."""
         for reason in HoldReason:
             self._metrics.upstream_held.labels(gate.upstream, reason).set(1 if reason is gate.reason else 0)
@@ -170,6 +181,7 @@ class Journal:
             "reply": str(gate.reply) if gate.reply else None,
             "next_probe_at": gate.next_probe_at,
             "probes": gate.probes,
+            **_reason(diagnosis),
         }
         self._log.write(logging.ERROR, "held", values)
 
@@ -211,6 +223,12 @@ class Journal:
             "place": f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else None,
         }
         self._log.write(logging.ERROR, "error", values)
+
+
+def _reason(diagnosis: Diagnosis | None) -> dict[str, object]:
+    if diagnosis is None:
+        return {}
+    return {"why": diagnosis.cause, "actor": diagnosis.actor.value, "actions": list(diagnosis.steps)}
 
 
 def _mechanism(name: str) -> str:

@@ -17,6 +17,7 @@ from relay.control.trial import trial_of, trial_sender
 from relay.journal import Journal
 from relay.spool.contract import Change, Inspection, Outgoing
 from relay.spool.records import Gate, HoldReason, Selection, Use
+from relay.transfer.explanation import diagnosis_of_gate
 from relay.upstream.contract import Upstream
 
 PAGE = 500
@@ -121,7 +122,7 @@ class Answers:
         since = found.since_at if found else _now()
         gate = Gate(name, HoldReason.OPERATOR, since, None, None)
         await self._outgoing.hold(gate)
-        self._journal.upstream_held(gate)
+        self._journal.upstream_held(gate, diagnosis_of_gate(gate, self._settings().upstream))
         return {"upstreams": 1}
 
     async def _upstream_release(self, arguments: Mapping[str, Any]) -> dict[str, int]:

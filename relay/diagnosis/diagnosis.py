@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,3 +44,16 @@ class Diagnosis:
             "actions": list(self.steps),
             "link": self.link,
         }
+
+
+def lines_of(shape: Mapping[str, Any]) -> list[str]:
+    """Write a diagnosis's shape for people, the same everywhere; each step is on a line of its own, to be copied."""
+    steps = [f"  {number}. {step}" for number, step in enumerate(shape["actions"], 1)]
+    see = [f"See: {shape['link']}"] if shape["link"] else []
+    return [
+        f"Cause: {shape['cause']}",
+        f"Who must act: {shape['actor']}",
+        *(["What to do:"] if steps else []),
+        *steps,
+        *see,
+    ]

@@ -8,9 +8,13 @@ from email.utils import format_datetime
 from typing import TypeAlias
 
 from relay.address import Mailbox, parse_mailbox
+from relay.diagnosis.diagnosis import Diagnosis, lines_of
+from relay.diagnosis.names import names_of
 from relay.envelope import Body, Envelope, Notify, Origin, Recipient
+from relay.reply import Reply
 from relay.spool.contract import Arrival, SpoolError
 from relay.spool.records import Gate, HoldReason, SpooledMessage
+from relay.transfer.explanation import diagnosis_of_gate, explanation_of
 from relay.transfer.route import Route, route_for
 from relay.transfer.surroundings import Surroundings
 
@@ -21,17 +25,6 @@ _DAY = 86_400_000
 
 _QUIET = 900_000
 """Milliseconds after the end of something in which the same is not told again; twice as long each time."""
-
-_WORDS = {
-    HoldReason.AUTH: "the provider refuses the login",
-    HoldReason.CONSENT: "the application may not send in this tenant: its permission or consent is missing",
-    HoldReason.LICENCE: "the provider has blocked the account",
-    HoldReason.QUOTA: "the provider's sending limit or the mailbox's quota is reached",
-    HoldReason.SEND_AS: "the account may not send as this sender",
-    HoldReason.SECRET: "the secret for the login is missing, wrong or expired",
-    HoldReason.AMBIGUOUS: "nobody knows whether the provider took it, since no answer came",
-    HoldReason.OPERATOR: "an operator holds it",
-}
 
 
 class Alerts:
@@ -51,33 +44,42 @@ class Alerts:
 
     async def held(self, gate: Gate) -> None:
         """An upstream is held."""
-        said = f"\r\nThe provider said: {gate.reply}\r\n" if gate.reply else ""
+        diagnosis = diagnosis_of_gate(gate, self._around.settings.upstream)
         text = (
-            f"The upstream {gate.upstream} is held: {_WORDS[gate.reason]}.\r\n{said}\r\n"
+            f"The upstream {gate.upstream} is held: {diagnosis.title}.\r\n\r\n{_told(diagnosis, gate.reply)}\r\n"
             "No mail is lost: it is accepted and kept, nothing bounces, and the upstream is tried again by itself.\r\n"
-            f'"relay test {gate.upstream} --to ADDRESS" shows what is wrong; '
+            f'"relay explain {gate.upstream}" says how it stands then; '
             f'"relay queue release --upstream {gate.upstream}" tries again.\r\n'
         )
         await self._begin(gate.upstream, gate.reason, f"Relay: {gate.upstream} is held ({gate.reason})", text)
 
-    async def stuck(self, upstream: str, reason: str, minutes: int) -> None:
+    async def stuck(self, upstream: str, said: Reply | None, minutes: int) -> None:
         """Mail waits for an upstream that could not be reached for long."""
+        settings = self._around.settings.upstream.get(upstream)
+        diagnosis = explanation_of(said, settings, names_of(upstream, settings)).diagnosis
         text = (
-            f"The upstream {upstream} could not be reached for {minutes} minutes:\r\n{reason}\r\n\r\n"
+            f"The upstream {upstream} could not be reached for {minutes} minutes: {diagnosis.title}.\r\n\r\n"
+            f"{_told(diagnosis, said)}\r\n"
             "Its mail is kept, and tried again and again. "
-            f'"relay test {upstream} --to ADDRESS" shows what is wrong.\r\n'
+            f'"relay explain {upstream}" says how it stands then.\r\n'
         )
         await self._begin(upstream, "stuck", f"Relay: mail for {upstream} is stuck", text)
 
-    async def message_held(self, upstream: str, reason: HoldReason, message: SpooledMessage) -> None:
+    async def message_held(
+        self, upstream: str, reason: HoldReason, message: SpooledMessage, said: Reply | None
+    ) -> None:
         """A message waits for a person; told once a day of each sender and reason."""
         key, at = (upstream, reason, message.header_from), self._around.clock()
         if at < self._messages_told.get(key, 0) + _DAY:
             return
         self._messages_told = {told: since for told, since in self._messages_told.items() if at < since + _DAY}
         self._messages_told[key] = at
+        settings = self._around.settings.upstream.get(upstream)
+        names = names_of(upstream, settings, message.header_from)
+        diagnosis = explanation_of(said, settings, names, reason=reason).diagnosis
         text = (
-            f"A message from {message.header_from or '(nobody)'} is held: {_WORDS[reason]}.\r\n\r\n"
+            f"A message from {message.header_from or '(nobody)'} is held: {diagnosis.title}.\r\n\r\n"
+            f"{_told(diagnosis, said)}\r\n"
             f'"relay queue show {message.id}" shows it, "relay queue release {message.id}" sends it again, and '
             f'"relay queue remove {message.id}" gives it up. Others of this kind are not told of for a day.\r\n'
         )
@@ -167,3 +169,10 @@ class Alerts:
             give_up_at=at + round(1000 * around.settings.queue.give_up),
             notice=True,
         )
+
+
+def _told(diagnosis: Diagnosis, said: Reply | None) -> str:
+    """Return the lines of a diagnosis, and the words on which it rests."""
+    by = f"{said.said_by} said" if said is not None and said.said_by != "relay" else "What happened"
+    quoted = [f"{by}: {said}"] if said is not None else []
+    return "".join(f"{line}\r\n" for line in (*lines_of(diagnosis.shape()), *quoted))

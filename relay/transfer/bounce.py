@@ -10,9 +10,13 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from relay.address import Mailbox
+from relay.config.upstream_settings import UpstreamSettings
+from relay.diagnosis.causes import diagnosis_for
+from relay.diagnosis.diagnosis import Actor, Diagnosis, lines_of
+from relay.diagnosis.names import names_of
 from relay.spool.records import SpooledMessage
-from relay.transfer.advice import Advice, advice_for
 from relay.transfer.dsn import Finding, Notice, NoticeKind
+from relay.transfer.explanation import diagnosis_of_failure
 from relay.transfer.xtext import unitext_decoded, xtext_decoded
 
 _SUBJECTS = {
@@ -25,6 +29,9 @@ _OPENINGS = {
     NoticeKind.DELAYED: "Your message could not be sent to the recipients below yet. It is kept, and tried again.",
     NoticeKind.RELAYED: "Your message was handed on to the next mail server for the recipients below.",
 }
+_HAND_ON = (
+    "Give this notice to whoever that is. Nothing in the message is known to be wrong: it can be sent again then."
+)
 _WIDTH = 76
 """Characters a line, so that no line reaches RFC 5322 §2.1.1's limit, in whatever letters."""
 
@@ -39,12 +46,17 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The notice's own circumstances: its ID, the instant, our host name, and the address in its From."""
+    """The notice's own circumstances: its ID, the instant, our host name, and the address in its From.
+
+    `upstream` and `settings` are those of which it tells.
+    """
 
     id: str
     at: int
     hostname: str
     author: Mailbox
+    upstream: str = ""
+    settings: UpstreamSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +104,16 @@ def _header(notice: Notice, stamp: Stamp, boundary: str) -> bytes:
 def _for_people(notice: Notice, message: SpooledMessage, stamp: Stamp, *, whole: bool) -> bytes:
     lines = [f"This is the mail relay {stamp.hostname}.", "", *_wrapped(_OPENINGS[notice.kind]), ""]
     for finding in notice.findings:
-        advice = _advice(notice.kind, finding)
+        diagnosis = _diagnosis(notice.kind, finding, message, stamp)
         lines.append(f"<{finding.row.recipient.forward_path}>")
         said = finding.said or finding.reply
         by = f"{said.said_by} said" if said.said_by != "relay" else "What happened"
         if notice.kind is NoticeKind.FAILED and said is not finding.reply:
             lines += _wrapped(str(finding.reply), "    ")
         lines += _wrapped(f"{by}: {said}", "    ")
-        lines += _wrapped(f"What it means: {advice.means}", "    ")
-        lines += _wrapped(f"What to do: {advice.do}", "    ")
+        lines += _explained(diagnosis)
+        if notice.kind is NoticeKind.FAILED and diagnosis.actor is not Actor.SENDER:
+            lines += _wrapped(_HAND_ON, "    ")
         lines.append("")
     lines.append(f"The message was accepted on {_date(message.accepted_at)} under the ID {message.id}.")
     lines += ["It follows below." if whole else "Its header follows below.", ""]
@@ -167,10 +180,21 @@ def _original(original: Original, *, international: bool) -> bytes:
     return kind + _quoted_printable(octets)
 
 
-def _advice(kind: NoticeKind, finding: Finding) -> Advice:
+def _diagnosis(kind: NoticeKind, finding: Finding, message: SpooledMessage, stamp: Stamp) -> Diagnosis:
+    names = names_of(stamp.upstream, stamp.settings, message.header_from)
     if kind is not NoticeKind.FAILED:
-        return advice_for(kind)
-    return advice_for(finding.advice, "transient" if finding.reply.enhanced.severity == 4 else "permanent")
+        return diagnosis_for(kind, "", names)
+    return diagnosis_of_failure(finding.advice, finding.said or finding.reply, stamp.settings, names)
+
+
+def _explained(diagnosis: Diagnosis) -> Iterable[str]:
+    """Yield the diagnosis's lines; what is copied into a shell is not broken, and senders are shown no manuals."""
+    technical = diagnosis.actor not in {Actor.SENDER, Actor.NOBODY}
+    for line in lines_of(diagnosis.shape() | ({} if technical else {"link": ""})):
+        if technical and line.startswith(" "):
+            yield f"    {line}"
+        else:
+            yield from _wrapped(line, "    ")
 
 
 def _folded(field: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from relay.diagnosis.diagnosis import Diagnosis
 from relay.spool.contract import SpoolError
 from relay.spool.records import Claim, RecipientState, Settlement
 from relay.transfer.alerts import Alerts
@@ -15,7 +16,7 @@ from relay.transfer.dsn import Finding
 from relay.transfer.outcome import Outcome, Relayed, Uncertain
 from relay.transfer.postmaster import Posted, Postmaster, worth_telling
 from relay.transfer.settlement import NO_FINAL_REPLY, Terms, settlement_for
-from relay.transfer.settling import finding_of
+from relay.transfer.settling import diagnoses_of, finding_of
 from relay.transfer.surroundings import Surroundings
 
 _PAUSE: Final = 0.5
@@ -68,11 +69,12 @@ class Records:
         settlements = [settlement for settlement, _ in settled]
         if not await self._write(delivery, settlements, posted, patience):
             return False
-        self._journal(delivery, settlements)
+        self._journal(delivery, settlements, diagnoses_of(claim, settled, around.settings.upstream))
         for notice in posted:
             around.journal.notice_put(notice.arrival, delivery.arrival.id, notice.kind)
-        for reason in {settlement.hold_reason for settlement in settlements if settlement.hold_reason is not None}:
-            await self._alerts.message_held(delivery.upstream, reason, claim.message)
+        for reason, said in {one.hold_reason: one.reply for one in settlements}.items():
+            if reason is not None:
+                await self._alerts.message_held(delivery.upstream, reason, claim.message, said)
         return True
 
     async def _notices(
@@ -110,8 +112,11 @@ class Records:
         if together is not None:
             together.set_result(None)
 
-    def _journal(self, delivery: Delivery, settlements: Sequence[Settlement]) -> None:
-        self._around.journal.settled(delivery.claim(delivery.upstream), settlements, self._around.clock())
+    def _journal(
+        self, delivery: Delivery, settlements: Sequence[Settlement], diagnoses: Mapping[int, Diagnosis] | None = None
+    ) -> None:
+        claim = delivery.claim(delivery.upstream)
+        self._around.journal.settled(claim, settlements, self._around.clock(), diagnoses)
 
     async def _write(
         self, delivery: Delivery, settlements: Sequence[Settlement], posted: Sequence[Posted], patience: float

@@ -14,6 +14,7 @@ from relay.transfer.alerts import Alerts, Post
 from relay.transfer.custody import RENEW_EVERY, Custody
 from relay.transfer.direct import Direct
 from relay.transfer.direct_record import Records
+from relay.transfer.explanation import diagnosis_of_gate
 from relay.transfer.lane import Lane
 from relay.transfer.postmaster import Postmaster
 from relay.transfer.settling import Settling
@@ -147,7 +148,7 @@ class Dispatcher:
         gate = lane.standing.gate
         if gate is not None:
             self._alerts.known(gate)
-            self._around.journal.upstream_held(gate)
+            self._around.journal.upstream_held(gate, diagnosis_of_gate(gate, self._around.settings.upstream))
         self._lanes[upstream.name] = lane
         self._around.outgoing.hand_to(upstream.name, lane)
         self._tasks[lane] = asyncio.create_task(lane.run(), name=f"lane {upstream.name}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.causes import (
@@ -15,10 +15,10 @@ from relay.diagnosis.causes import (
     diagnosis_for,
     explains,
 )
-from relay.diagnosis.diagnosis import Diagnosis
-from relay.diagnosis.names import Names
+from relay.diagnosis.diagnosis import Actor, Diagnosis
+from relay.diagnosis.names import Names, names_of
 from relay.reply import Reply, parse_reply
-from relay.spool.records import HoldReason
+from relay.spool.records import Gate, HoldReason
 from relay.transfer.classification import Occasion, Provider, Row, Stage, provider_of, row_for
 from relay.transfer.settlement import NO_FINAL_REPLY
 from relay.upstream.contract import Cause, Phase
@@ -78,11 +78,31 @@ def explanation_of(
     if last is not None:
         said = parse_reply(int(last[1]), last[2], said.said_by)
     provider = provider_of(upstream) if upstream is not None else "smtp"
-    likely = _of_reason(reason) if reason is not None else _permanent if failed else _any
+    likely = _of_reason(reason) if reason is not None else _permanent if failed and said.permanent else _any
     found = _recorded(said, provider, names, likely)
     if reason is not None and not found.known:
         return Explanation(diagnosis_for(f"hold_{reason}", str(said), names), known=True)
     return found
+
+
+def diagnosis_of_gate(gate: Gate, upstreams: Mapping[str, UpstreamSettings]) -> Diagnosis:
+    """Return why an upstream is held."""
+    upstream = upstreams.get(gate.upstream)
+    return explanation_of(gate.reply, upstream, names_of(gate.upstream, upstream), reason=gate.reason).diagnosis
+
+
+def diagnosis_of_failure(row: str, said: Reply, upstream: UpstreamSettings | None, names: Names) -> Diagnosis:
+    """Return why a recipient was given up, and what is to be done now that nothing is tried any more.
+
+    `row`: the one of replies.toml, or the cause, that decided; empty where only the last reply is known.
+    """
+    found = diagnosis_for(row, str(said), names) if explains(row) else None
+    if found is None or found.key in _VAGUE:
+        found = explanation_of(said, upstream, names, failed=True).diagnosis
+    if found.actor is not Actor.NOBODY:
+        return found
+    gave_up = diagnosis_for("gave_up", "", names)
+    return gave_up if found.key in _VAGUE else replace(found, actor=gave_up.actor, steps=gave_up.steps)
 
 
 def explanation_of_text(text: str, upstreams: Iterable[UpstreamSettings], names: Names) -> Explanation | None:

@@ -78,7 +78,14 @@ class Postmaster:
 
     def _posted(self, notice: Notice, claim: Claim, original: Original, route: Route) -> Posted:
         around = self._around
-        stamp = Stamp(around.outgoing.next_id(), around.clock(), around.settings.hostname, route.author)
+        stamp = Stamp(
+            around.outgoing.next_id(),
+            around.clock(),
+            around.settings.hostname,
+            route.author,
+            claim.upstream,
+            around.settings.upstream.get(claim.upstream),
+        )
         report = bounce_for(notice, claim.message, original, stamp)
         origin = Origin(claim.message.origin.listener, claim.message.origin.client, "", around.settings.hostname)
         arrival = Arrival(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from relay.config.upstream_settings import UpstreamSettings
+from relay.diagnosis.diagnosis import Diagnosis
+from relay.diagnosis.names import names_of
 from relay.reply import Reply
 from relay.spool.contract import SpoolError
 from relay.spool.records import Claim, RecipientState, Settlement, SpooledRecipient
 from relay.transfer.alerts import Alerts
 from relay.transfer.custody import Custody
 from relay.transfer.dsn import Finding, delay_due
+from relay.transfer.explanation import diagnosis_of_failure
 from relay.transfer.outcome import Deferred, Failed, Outcome, Uncertain
 from relay.transfer.postmaster import Posted, Postmaster, worth_telling
 from relay.transfer.settlement import Terms, expired, settlement_for
@@ -84,11 +88,13 @@ class Settling:
         if not kept:
             journal.warned("lease_lost", id=claim.message.id, upstream=claim.upstream)
             return
-        journal.settled(claim, settlements, self._around.clock())
+        diagnoses = diagnoses_of(claim, settled, self._around.settings.upstream)
+        journal.settled(claim, settlements, self._around.clock(), diagnoses)
         for notice in posted:
             journal.notice_put(notice.arrival, claim.message.id, notice.kind)
-        for reason in {settlement.hold_reason for settlement in settlements if settlement.hold_reason is not None}:
-            await self._alerts.message_held(claim.upstream, reason, claim.message)
+        for reason, said in {one.hold_reason: one.reply for one in settlements}.items():
+            if reason is not None:
+                await self._alerts.message_held(claim.upstream, reason, claim.message, said)
 
     async def _notices(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> list[Posted]:
         try:
@@ -113,6 +119,20 @@ class Settling:
                     await asyncio.sleep(_SPOOL_PAUSE)
         finally:
             self.troubled -= troubled
+
+
+def diagnoses_of(
+    claim: Claim, settled: Iterable[tuple[Settlement, Finding]], upstreams: Mapping[str, UpstreamSettings]
+) -> dict[int, Diagnosis]:
+    """Return why each recipient that failed did, by position."""
+    failed = [finding for settlement, finding in settled if settlement.state is RecipientState.FAILED]
+    if not failed:
+        return {}
+    upstream = upstreams.get(claim.upstream)
+    names = names_of(claim.upstream, upstream, claim.message.header_from)
+    return {
+        one.row.position: diagnosis_of_failure(one.advice, one.said or one.reply, upstream, names) for one in failed
+    }
 
 
 def finding_of(row: SpooledRecipient, settlement: Settlement, outcome: Outcome) -> Finding:

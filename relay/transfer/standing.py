@@ -10,6 +10,7 @@ from relay.reply import Reply
 from relay.spool.contract import SpoolError
 from relay.spool.records import Gate
 from relay.transfer.alerts import Alerts
+from relay.transfer.explanation import diagnosis_of_gate
 from relay.transfer.gate import Opened, gate_for, put_off
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed
 from relay.transfer.reach import Reach
@@ -115,7 +116,7 @@ class Standing:
         chance, opened = around.chance(), self._opened
         gate = gate_for(hold, self._upstream, self.gate, at, queue, chance, probed=trial, opened=opened)
         if gate is not None and await self._put_up(gate):
-            around.journal.upstream_held(gate)
+            around.journal.upstream_held(gate, diagnosis_of_gate(gate, around.settings.upstream))
             await self._alerts.held(gate)
 
     async def _failed(self, said: Reply | None, *, trial: bool) -> None:
@@ -129,7 +130,7 @@ class Standing:
             self.reach.failed(said, at, queue, around.chance())
         seconds = (at - self.reach.since_at) / 1000
         if seconds >= around.settings.alerts.stuck_after:
-            await self._alerts.stuck(self._upstream, str(said), round(seconds / 60))
+            await self._alerts.stuck(self._upstream, said, round(seconds / 60))
 
     async def _put_up(self, gate: Gate) -> bool:
         try:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesParser, HeaderParser
 
 import pytest
 
+from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.diagnosis.causes import diagnosis_for
+from relay.diagnosis.diagnosis import NOTHING
 from relay.envelope import DsnReturn
 from relay.reply import Reply
 from relay.spool.records import SpooledMessage
-from relay.transfer.advice import advice_for, known_advice
 from relay.transfer.bounce import Original, Report, Stamp, bounce_for
-from relay.transfer.classification import rows
+from relay.transfer.classification import Row, rows
 from relay.transfer.dsn import Finding, Notice, NoticeKind
 from relay.transfer.settlement import expired
-from relay.upstream.contract import Cause
 from tests.unit.transfer.made import ACCEPTED_AT, HOUR, mailbox, message, row, said
 
 HEADER = b"From: App <app@clinic.test>\r\nSubject: Results\r\n"
@@ -108,8 +110,8 @@ def test_the_words_for_people_quote_explain_and_advise() -> None:
     text = _text(_bounce())
     assert "<a@far.test>" in text
     assert "mx.provider.test said: 550 5.1.1 The email account that you tried to reach does not exist" in text
-    assert advice_for("no_such_mailbox").means in text
-    assert advice_for("no_such_mailbox").do in text
+    assert diagnosis_for("no_such_mailbox", "", {}).cause in text
+    assert diagnosis_for("no_such_mailbox", "", {}).steps[0] in text
     assert "under the ID 0001" in text
 
 
@@ -173,7 +175,7 @@ def test_a_delay() -> None:
     group = _groups(report)[1]
     assert (group["Action"], group["Status"]) == ("delayed", "4.3.0")
     assert group["Will-Retry-Until"] == "Sun, 19 Nov 2023 22:13:20 +0000"
-    assert advice_for("delayed").means in _text(report)
+    assert diagnosis_for("delayed", "", {}).cause in _text(report)
 
 
 def test_a_success() -> None:
@@ -181,7 +183,7 @@ def test_a_success() -> None:
     report = _bounce(Finding(row(), taken, taken), kind=NoticeKind.RELAYED)
     group = _groups(report)[1]
     assert (group["Action"], group["Status"]) == ("relayed", "2.0.0")
-    assert advice_for("relayed").means in _text(report)
+    assert diagnosis_for("relayed", "", {}).cause in _text(report)
 
 
 def test_international_addresses() -> None:
@@ -220,13 +222,39 @@ def test_the_boundary_never_occurs_in_what_is_returned() -> None:
     assert parts[2].get_content_type() == "message/rfc822"
 
 
-def test_advice_belongs_to_rows_causes_or_kinds() -> None:
-    keys = {row.key for row in rows()} | set(Cause) | {"delayed", "relayed"}
-    assert set(known_advice()) <= keys
-    assert all(advice.means.endswith(".") and advice.do.endswith(".") for advice in known_advice().values())
+def test_an_administrator_gets_the_lines_to_type() -> None:
+    settings = Microsoft365Settings.model_validate(
+        {"mailbox": "no-reply@clinic.test", "tenant": "clinic.test", "credential": "device_code"}
+    )
+    stamp = replace(STAMP, upstream="office365", settings=settings)
+    late = said("430 4.2.0 STOREDRV; mailbox logon failure")
+    notice = Notice(NoticeKind.FAILED, (mailbox("app@clinic.test"),), (Finding(row(), expired(late), late, ""),))
+    report = bounce_for(notice, message(), Original(HEADER), stamp)
+    text = str(_parts(report)[0].get_content())
+    assert "Who must act: Microsoft administrator" in text
+    command = "Exchange Online PowerShell: Get-MailboxPermission no-reply@clinic.test must list"
+    assert any(command in line for line in text.splitlines())
+    assert "See: https://learn.microsoft.com/" in text
+    assert "can be sent again" in _text(report)
 
 
-def test_permanent_rows_of_the_table_have_advice() -> None:
-    for found in rows():
-        if found.result == "permanent":
-            assert found.key in known_advice(), found.key
+def test_a_sender_is_shown_no_manual() -> None:
+    assert "See:" not in _text(_bounce())
+    assert "Give this notice" not in _text(_bounce())
+
+
+def test_nobody_is_told_that_what_failed_passes_by_itself() -> None:
+    busy = said("450 4.2.0 Greylisted")
+    for refused in (busy, said("451 Later")):
+        text = _text(_bounce(Finding(row(), expired(refused), refused, "transient")))
+        assert "Who must act: sender" in text
+        assert NOTHING not in text
+        assert "Send it again later" in text
+    assert "does not know yet" in _text(_bounce(Finding(row(), expired(busy), busy, "transient")))
+
+
+@pytest.mark.parametrize("found", [found for found in rows() if found.result == "permanent"], ids=lambda one: one.key)
+def test_permanent_rows_are_explained_as_themselves(found: Row) -> None:
+    refused = Reply(550, None, "No", "mx.provider.test")
+    text = _text(_bounce(Finding(row(), refused, refused, found.key)))
+    assert diagnosis_for(found.key, str(refused), {}).cause in text
