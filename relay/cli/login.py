@@ -1,54 +1,80 @@
-"""`relay login`: signing in to an upstream by device code."""
+"""`relay login`: signing in to an upstream, by device code or with a browser."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final, TextIO
 
 import typer
 
 from relay.cli.invocation import invocation_of, known_upstream
 from relay.cli.output import CommandError, print_json, say
 from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.config.problems import ConfigError
+from relay.config.provider_settings import GmailSettings
 from relay.config.seal import SealedStore
 from relay.config.secrets import Secrets
 from relay.config.settings import Settings
 from relay.control.socket import RefusedError, connect
 from relay.state_dir import prepare
 
-if TYPE_CHECKING:
-    from relay.upstream.device_login import DeviceLogin
+_PATIENCE: Final = 900.0
 
 
 def login(context: typer.Context, upstream: Annotated[str, typer.Argument(metavar="UPSTREAM")]) -> None:
-    """Sign in by device code: open the page that is printed, anywhere, and type the code."""
-    from relay.upstream.device_login import DeviceLogin
+    """Sign in: open the page that is printed and, for Microsoft 365, type the code there."""
     from relay.upstream.failures import ConversationEnded
 
     invocation = invocation_of(context)
     settings = invocation.settings()
     chosen = settings.upstream[known_upstream(settings, upstream)]
-    if not isinstance(chosen, Microsoft365Settings) or chosen.credential != "device_code":
-        raise CommandError(f'{upstream}: nobody signs in to it; that is for credential = "device_code"', status=2)
+    by_code = isinstance(chosen, Microsoft365Settings) and chosen.credential == "device_code"
+    by_browser = isinstance(chosen, GmailSettings) and bool(chosen.client_id) and chosen.refresh_token is None
+    if not by_code and not by_browser:
+        cure = 'that is for credential = "device_code", and for gmail with client_id and no refresh_token'
+        raise CommandError(f"{upstream}: nobody signs in to it; {cure}", status=2)
     prepare(settings.state_dir)
     secrets = Secrets(os.environ, SealedStore(settings.state_dir, os.environ))
+    output = sys.stderr if invocation.json else sys.stdout
     try:
-        _sign_in(DeviceLogin(upstream, chosen, secrets), chosen.mailbox, to_stderr=invocation.json)
+        if isinstance(chosen, Microsoft365Settings):
+            _by_code(upstream, chosen, secrets, output)
+        elif isinstance(chosen, GmailSettings):
+            _by_browser(upstream, chosen, secrets, output)
     except ConversationEnded as end:
         raise CommandError(f"relay login {upstream}: {end.reply}") from end
+    except ConfigError as error:
+        raise CommandError(f"relay login {upstream}: {error}") from error
     _tell_running(settings, upstream)
     if invocation.json:
         print_json({"ok": True, "upstream": upstream})
     else:
-        say(f"Signed in; {upstream} sends as {chosen.mailbox}.")
+        say(f"Signed in; {upstream} sends as {chosen.account}.")
 
 
-def _sign_in(signing_in: DeviceLogin, mailbox: str, *, to_stderr: bool) -> None:
+def _by_browser(name: str, settings: GmailSettings, secrets: Secrets, output: TextIO) -> None:
+    from relay.upstream.loopback_login import LoopbackLogin
+
+    signing_in = LoopbackLogin(name, settings, secrets)
+    try:
+        where = "in a browser on this machine, or on another one, and paste the address of its last page here"
+        for line in (f"Sign in as {settings.username}, {where}:", signing_in.url):
+            print(line, file=output, flush=True)
+        if not signing_in.wait(sys.stdin, _PATIENCE):
+            raise CommandError("nobody signed in within a quarter of an hour; type the command again")
+    finally:
+        signing_in.close()
+
+
+def _by_code(name: str, settings: Microsoft365Settings, secrets: Secrets, output: TextIO) -> None:
+    from relay.upstream.device_login import DeviceLogin
+
+    signing_in = DeviceLogin(name, settings, secrets)
     signing_in.begin()
-    output = sys.stderr if to_stderr else sys.stdout
-    for line in (f"Sign in as {mailbox}, or as somebody who may use it:", signing_in.url, signing_in.user_code):
+    lines = (f"Sign in as {settings.mailbox}, or as somebody who may use it:", signing_in.url, signing_in.user_code)
+    for line in lines:
         print(line, file=output, flush=True)
     deadline = signing_in.expires_at / 1000
     while not signing_in.poll():

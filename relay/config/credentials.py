@@ -88,8 +88,9 @@ def _gmail(path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault
 def _gmail_user(path: KeyPath, given: Mapping[str, Any], name: str, by_user: str) -> Iterator[Fault]:
     if "app_password" in given:
         yield Fault((*path, "app_password"), f"impossible beside {by_user}; remove one of the two")
-    examples = ('client_id = "..."', *(f'{key} = {{ sealed = "{name}-{key}" }}' for key in _BY_USER[1:]))
-    for key, example in zip(_BY_USER, examples, strict=True):
+    examples = ('client_id = "..."', f'client_secret = {{ sealed = "{name}" }}')
+    # Without a refresh token somebody signs in by `relay login`.
+    for key, example in zip(_BY_USER[:2], examples, strict=True):
         if key not in given:
             yield _missing(path, key, f"{example}, which {by_user} needs")
 

@@ -45,10 +45,10 @@ class GmailSettings(UpstreamSettings):
         default=None, description="Workspace: the JSON key of a service account with domain-wide delegation"
     )
     mailbox: MailAddress | None = Field(default=None, description="with service_account: the mailbox that sends")
-    client_id: Line = Field(default="", description="with refresh_token: the OAuth client's ID")
-    client_secret: SecretPlace | None = Field(default=None, description="with refresh_token: the OAuth client's secret")
+    client_id: Line = Field(default="", description="the ID of the OAuth client by which a user signs in")
+    client_secret: SecretPlace | None = Field(default=None, description="with client_id: that client's secret")
     refresh_token: SecretPlace | None = Field(
-        default=None, description="of the account's user, for that client and the scope https://mail.google.com/"
+        default=None, description="with client_id: the user's, got elsewhere; without it: relay login"
     )
     authority: Annotated[str, AfterValidator(https_url)] = Field(
         default="", description="where tokens come from; default: the service account's token_uri, or Google's own"

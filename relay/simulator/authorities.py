@@ -21,6 +21,6 @@ class Authorities:
         """Answer one request."""
         if request.path == managed_identity.PATH:
             return await self._identity.answer(request)
-        if request.path == google.PATH:
+        if request.path in (google.PATH, google.SIGN_IN_PATH):
             return await self._accounts.answer(request)
         return await self._entra.answer(request)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
+import urllib.parse
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ from relay.simulator.client_assertion import parts_of, signed_by
 from relay.simulator.faults import Fault, Faults
 from relay.simulator.http_server import Request, Response
 from relay.simulator.options import Options
+from relay.simulator.tokens import encoded
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 PATH = "/token"
+SIGN_IN_PATH = "/o/oauth2/v2/auth"
 SCOPE = "https://mail.google.com/"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _REMEMBERED = 10_000
@@ -45,6 +49,13 @@ class _ServiceAccount:
     delegated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Code:
+    user: str
+    redirect_uri: str
+    challenge: str
+
+
 class GoogleAuthority:
     """`users` can be acted for; `requests` counts; `client_secrets` by client ID; `lifetime` of tokens in seconds."""
 
@@ -53,6 +64,7 @@ class GoogleAuthority:
         self._faults = faults
         self._accounts: dict[str, _ServiceAccount] = {}
         self._refresh_tokens: dict[str, str] = {}
+        self._codes: dict[str, _Code] = {}
         self._live: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self.origin = ""
         self.requests = 0
@@ -105,6 +117,8 @@ class GoogleAuthority:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
+        if request.path == SIGN_IN_PATH:
+            return self._signed_in(request)
         self.requests += 1
         fault = await struck(self._faults, "google", "token", self._options.idle_timeout)
         if isinstance(fault, Response):
@@ -123,13 +137,49 @@ class GoogleAuthority:
             user = self._by_service_account(form.get("assertion", ""))
         elif grant == "refresh_token":
             user = self._by_refresh_token(form)
+        elif grant == "authorization_code":
+            user = self._by_code(form)
         else:
             raise _Refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
         token = f"ya29.{secrets.token_urlsafe(160)}"
         self._live[token] = (user, time.time() + self.lifetime)
         while len(self._live) > _REMEMBERED:
             self._live.popitem(last=False)
-        return {"access_token": token, "expires_in": self.lifetime, "scope": SCOPE, "token_type": "Bearer"}
+        answer = {"access_token": token, "expires_in": self.lifetime, "scope": SCOPE, "token_type": "Bearer"}
+        if grant == "authorization_code":
+            answer["refresh_token"] = self.refresh_token(user)
+        return answer
+
+    def _signed_in(self, request: Request) -> Response:
+        """Send the browser back with a code: whoever is hinted at signs in by opening the page."""
+        asked = request.query
+        back = asked.get("redirect_uri", "")
+        wrong = (
+            asked.get("client_id") not in self.client_secrets
+            or not back.startswith("http://127.0.0.1:")
+            or asked.get("response_type") != "code"
+            or asked.get("code_challenge_method") != "S256"
+        )
+        if wrong:
+            return Response(400, b"Access blocked: authorization error", "text/plain")
+        said = {"state": asked.get("state", "")}
+        user = asked.get("login_hint", "").lower()
+        if user in self.users and asked.get("scope") == SCOPE:
+            said["code"] = f"4/0{secrets.token_urlsafe(40)}"
+            self._codes[said["code"]] = _Code(user, back, asked.get("code_challenge", ""))
+        else:
+            said["error"] = "access_denied"
+        return Response(302, headers={"Location": f"{back}?{urllib.parse.urlencode(said)}"})
+
+    def _by_code(self, form: Mapping[str, str]) -> str:
+        self._prove_client(form)
+        code = self._codes.pop(form.get("code", ""), None)
+        verifier = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        if code is None or code.challenge != encoded(verifier):
+            raise _Refused("invalid_grant", "Malformed auth code.")
+        if code.redirect_uri != form.get("redirect_uri"):
+            raise _Refused("redirect_uri_mismatch", "Bad Request")
+        return code.user
 
     def _by_service_account(self, assertion: str) -> str:
         try:
@@ -157,12 +207,15 @@ class GoogleAuthority:
         return user
 
     def _by_refresh_token(self, form: Mapping[str, str]) -> str:
+        self._prove_client(form)
+        user = self._refresh_tokens.get(form.get("refresh_token", ""))
+        if user is None:
+            raise _Refused("invalid_grant", "Token has been expired or revoked.")
+        return user
+
+    def _prove_client(self, form: Mapping[str, str]) -> None:
         secret = self.client_secrets.get(form.get("client_id", ""))
         if secret is None:
             raise _Refused("invalid_client", "The OAuth client was not found.", 401)
         if secret != form.get("client_secret"):
             raise _Refused("invalid_client", "The provided client secret is invalid.", 401)
-        user = self._refresh_tokens.get(form.get("refresh_token", ""))
-        if user is None:
-            raise _Refused("invalid_grant", "Token has been expired or revoked.")
-        return user

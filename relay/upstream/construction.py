@@ -63,7 +63,7 @@ def credential_source(name: str, table: UpstreamSettings, secrets: Secrets) -> C
         return KeptPassword(table.host, table.username, table.app_password, secrets, app_password)
     if isinstance(table, GmailSettings):
         store = TokenStore(secrets.store, name, google_purpose(table))
-        return MailboxTokens(name, table.account or table.username, store, GoogleTokens(table, secrets).fetch)
+        return MailboxTokens(name, table.account or table.username, store, GoogleTokens(name, table, secrets).fetch)
     if isinstance(table, SesSettings):
         return KeptPassword(table.host, table.username, table.password, secrets)
     if isinstance(table, SmtpSettings) and table.username and table.password is not None and table.auth != "none":

@@ -1,4 +1,4 @@
-"""Tokens of Google: a Workspace service account acting for a mailbox, or a user's own refresh token."""
+"""Tokens of Google: a Workspace service account acting for a mailbox, or a user who has signed in."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from relay.config.problems import ConfigError
 from relay.config.provider_settings import GmailSettings
 from relay.config.secrets import Secrets
 from relay.config.service_account import ServiceAccount, service_account_in
+from relay.reply import reply
 from relay.upstream.authority import Answered, access_token, session_for, unavailable
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded, reply_for
@@ -40,34 +42,22 @@ def google_purpose(settings: GmailSettings) -> str:
 class GoogleTokens:
     """Fetches tokens for one upstream. Blocks: for threads only."""
 
+    name: str
     settings: GmailSettings
     secrets: Secrets
 
     def fetch(self, record: TokenRecord) -> TokenRecord:
         """Return a record with a new token. Raises ConversationEnded, phase SECRET or TOKEN."""
         try:
-            url, form = self._grant()
+            url, form = self._grant(record)
         except ConfigError as error:
             said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self.settings.host, str(error))
             raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error
         answered = Answered()
-        result = self._posted(url, form, answered)
+        result = posted(url, form, self.settings.ca_file, answered)
         return TokenRecord(record.purpose, access_token(url, answered, result), record.cache)
 
-    def _posted(self, url: str, form: Mapping[str, str], answered: Answered) -> dict[str, Any]:
-        from requests import RequestException
-
-        with session_for(self.settings.ca_file, answered) as session:
-            try:
-                # A redirection is not followed: what is posted proves who we are.
-                result = session.post(url, data=form, allow_redirects=False).json()
-                if not isinstance(result, dict):
-                    raise TypeError("not an object")
-            except (RequestException, ValueError, TypeError) as error:
-                raise unavailable(url, answered, error) from error
-        return result
-
-    def _grant(self) -> tuple[str, dict[str, str]]:
+    def _grant(self, record: TokenRecord) -> tuple[str, dict[str, str]]:
         settings = self.settings
         if settings.service_account is not None:
             text = self.secrets.resolve(settings.service_account)
@@ -78,14 +68,37 @@ class GoogleTokens:
             url = settings.authority or account.token_uri
             assertion = assertion_for(account, settings.account or "", url, int(time.time()))
             return url, {"grant_type": JWT_BEARER, "assertion": assertion}
-        if settings.client_secret is None or settings.refresh_token is None:
-            raise ConfigError("client_secret or refresh_token is missing")
+        if settings.client_secret is None:
+            raise ConfigError("client_secret is missing")
         return settings.authority or TOKEN_URL, {
             "grant_type": "refresh_token",
             "client_id": settings.client_id,
             "client_secret": str(self.secrets.resolve(settings.client_secret)),
-            "refresh_token": str(self.secrets.resolve(settings.refresh_token)),
+            "refresh_token": self._refresh_token(record),
         }
+
+    def _refresh_token(self, record: TokenRecord) -> str:
+        if self.settings.refresh_token is not None:
+            return str(self.secrets.resolve(self.settings.refresh_token))
+        if record.cache is None:
+            said = reply(454, "4.7.0", f"Nobody has signed in yet; type: relay login {self.name}")
+            raise ConversationEnded(Phase.TOKEN, said, Cause.TOKEN_REFUSED)
+        return str(json.loads(record.cache)["refresh_token"])
+
+
+def posted(url: str, form: Mapping[str, str], ca_file: Path | None, answered: Answered) -> dict[str, Any]:
+    """Return what the token endpoint answers to a form, an error too. Raises ConversationEnded for no such answer."""
+    from requests import RequestException
+
+    with session_for(ca_file, answered) as session:
+        try:
+            # A redirection is not followed: what is posted proves who we are.
+            result = session.post(url, data=form, allow_redirects=False).json()
+            if not isinstance(result, dict):
+                raise TypeError("not an object")
+        except (RequestException, ValueError, TypeError) as error:
+            raise unavailable(url, answered, error) from error
+    return result
 
 
 def assertion_for(account: ServiceAccount, mailbox: str, audience: str, now: int) -> str:

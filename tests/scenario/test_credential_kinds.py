@@ -1,12 +1,15 @@
 """Each kind of credential in a real `relay serve`: a message goes, and nothing secret is told or kept in the clear."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import trustme
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
@@ -142,6 +145,35 @@ def test_a_message_goes_by_it(cloud: SimulatorThread, start_relay: StartRelay, t
     relay.restart()
     send(relay)
     cloud.wait_for(4)
+    assert relay.terminate() == 0
+    _assert_nothing_is_told(relay.log_text(), relay.state_dir, kind)
+
+
+@pytest.mark.parametrize("way", ["browser", "pasted"])
+def test_signing_in_to_google(cloud: SimulatorThread, start_relay: StartRelay, tmp_path: Path, way: str) -> None:
+    simulator = cloud.simulator
+    kind = _refresh_token(cloud, tmp_path)
+    del kind.keys["refresh_token"]
+    relay = start_relay(plain_settings(9) | {"upstream": {"provider": kind.keys}}, kind.environ)
+    send(relay)
+    assert "relay login provider" in relay.wait_for_event("held")[0]["reply"]
+    command = [sys.executable, "-m", "relay", "login", "provider", "--config", str(relay.config)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=relay.environ
+    ) as login:
+        assert login.stdin is not None
+        assert login.stdout is not None
+        assert simulator.gmail_user in login.stdout.readline()
+        with requests.Session() as session:
+            session.trust_env = False
+            url = login.stdout.readline().strip()
+            answer = session.get(url, verify=str(simulator.ca_file), timeout=10, allow_redirects=way == "browser")
+        if way == "pasted":
+            login.stdin.write(f"{answer.headers['Location']}\n")
+            login.stdin.flush()
+        assert login.wait(20) == 0
+        assert login.stdout.read() == f"Signed in; provider sends as {simulator.gmail_user}.\n"
+    cloud.wait_for(1)
     assert relay.terminate() == 0
     _assert_nothing_is_told(relay.log_text(), relay.state_dir, kind)
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
+from relay.config.provider_settings import GmailSettings
 from relay.simulator.simulator import Simulator
 from relay.upstream.contract import Cause, Phase
+from relay.upstream.failures import ConversationEnded
 from relay.upstream.google_tokens import TOKEN_URL, google_purpose
+from relay.upstream.loopback_login import LoopbackLogin
 from tests.upstream.clinic import Clinic
 
 USER = 'username = "clinic@gmail.test"\napp_password = { env = "SIMULATOR_GMAIL_APP_PASSWORD" }'
@@ -173,6 +182,78 @@ async def test_a_token_of_another_user_is_refused(person: Clinic) -> None:
     assert said.reply
     assert said.reply.code == 535
     assert person.simulator.google.requests == 2
+
+
+@pytest.fixture
+def browser(person: Clinic) -> Clinic:
+    """Somebody is to sign in with a browser."""
+    person.replaced[USER] = person.replaced[USER].replace('refresh_token = { env = "REFRESH" }', "")
+    return person
+
+
+def login_of(clinic: Clinic) -> LoopbackLogin:
+    table = clinic.settings.upstream["gmail"]
+    assert isinstance(table, GmailSettings)
+    return LoopbackLogin("gmail", table, clinic.secrets)
+
+
+def opened(clinic: Clinic, url: str, **options: Any) -> requests.Response:
+    """What a browser gets."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, verify=str(clinic.simulator.ca_file), timeout=10, **options)
+
+
+async def test_signing_in_with_a_browser(browser: Clinic) -> None:
+    said = await browser.sent_once("gmail")
+    assert (said.phase, said.cause) == (Phase.TOKEN, Cause.TOKEN_REFUSED)
+    assert said.reply
+    assert said.reply.text == "Nobody has signed in yet; type: relay login gmail"
+    with contextlib.closing(login_of(browser)) as login:
+        waiting = asyncio.create_task(asyncio.to_thread(login.wait, io.StringIO(), 10.0))
+        page = await asyncio.to_thread(opened, browser, login.url)
+        assert "close this window" in page.text
+        assert await waiting
+    assert (await browser.sent_once("gmail")).phase is Phase.DONE
+    assert browser.simulator.google.requests == 1
+    browser.simulator.google.expire()
+    assert (await browser.sent_once("gmail")).phase is Phase.DONE, "the refresh token is kept"
+    assert browser.simulator.google.requests == 2
+    state = browser.settings.state_dir
+    kept = b"".join(path.read_bytes() for path in state.rglob("*") if path.is_file())
+    assert b"1//0" not in kept
+
+
+async def test_an_address_that_is_pasted(browser: Clinic) -> None:
+    with contextlib.closing(login_of(browser)) as login:
+        redirected = await asyncio.to_thread(opened, browser, login.url, allow_redirects=False)
+        reading, writing = os.pipe()
+        # A line that nobody asked for changes nothing.
+        os.write(writing, f"http://[\nwhat?\n{redirected.headers['Location']}\n".encode())
+        os.close(writing)
+        with os.fdopen(reading) as typed:
+            assert await asyncio.to_thread(login.wait, typed, 5.0)
+    assert (await browser.sent_once("gmail")).phase is Phase.DONE
+
+
+async def test_a_person_who_declines(browser: Clinic) -> None:
+    browser.simulator.google.users.clear()
+    with contextlib.closing(login_of(browser)) as login:
+        waiting = asyncio.create_task(asyncio.to_thread(login.wait, io.StringIO(), 10.0))
+        await asyncio.to_thread(opened, browser, login.url)
+        with pytest.raises(ConversationEnded, match="access_denied"):
+            await waiting
+
+
+async def test_what_comes_back_with_another_state(browser: Clinic) -> None:
+    with contextlib.closing(login_of(browser)) as login, contextlib.closing(login_of(browser)) as another:
+        redirected = await asyncio.to_thread(opened, browser, another.url, allow_redirects=False)
+        port = urlsplit(parse_qs(urlsplit(login.url).query)["redirect_uri"][0]).port
+        stray = urlsplit(redirected.headers["Location"])._replace(netloc=f"127.0.0.1:{port}").geturl()
+        waiting = asyncio.create_task(asyncio.to_thread(login.wait, io.StringIO(), 0.5))
+        await asyncio.to_thread(opened, browser, stray)
+        assert not await waiting
+    assert browser.simulator.google.requests == 0
 
 
 async def test_what_a_token_is_for(person: Clinic, tmp_path: Path) -> None:
