@@ -107,7 +107,8 @@ class Direct:
             seen = self._memory.under_way(key)
             first = await self._memory.first_of(key, delivery)
             if first is not None:
-                if not await self._over(first, delivery):
+                if not await self._over(first, delivery) or not delivery.listening():
+                    # Who has given this up as well may have had it sent in another way by now.
                     return NO_ANSWER
                 # Another repetition may have waited for the same, and be under way by now.
                 continue

@@ -306,6 +306,25 @@ class TestNobodyListens:
             await caller
             assert len(actor.offers) == 1
 
+    async def test_who_waited_along_and_is_gone_sends_nothing(self, tmp_path: Path) -> None:
+        actor = Actor("isp", final(451, "4.3.0 Later"))
+        actor.go.clear()
+        async with stage_of(tmp_path, actor) as stage:
+            first, second, third = Waiting(stage), Waiting(stage), Waiting(stage)
+            calls = [asyncio.create_task(first.carry(first.arrival("a@far.test")))]
+            await until(lambda: actor.offers, "it to be under way")
+            first.listens = False
+            calls.append(asyncio.create_task(second.carry(second.arrival("a@far.test"))))
+            await asyncio.sleep(0.05)
+            second.listens = False
+            actor.go.set()
+            assert (await calls[0]).code == 451
+            # The first is answered, and not yet recorded: that is when it is sent once more.
+            assert (await third.carry(third.arrival("a@far.test"))).code == 250
+            assert (await calls[1]).code == 451
+            await third.over()
+            assert len(actor.offers) == 2
+
     async def test_without_an_id_of_its_own_it_is_taken_for_another_message(self, tmp_path: Path) -> None:
         actor = Actor("isp")
         async with stage_of(tmp_path, actor) as stage:
