@@ -117,10 +117,12 @@ class Control:
 
     def _tokens(self, rest: str, said: dict[str, Any]) -> Response:
         if rest == "expire":
-            return Response.json({"expired": self._simulator.tokens.expire()})
+            return Response.json({"expired": self._simulator.tokens.expire() + self._simulator.google.expire()})
         if rest == "revoke":
             self._simulator.tokens.expire()
-            return Response.json({"revoked": self._simulator.entra.revoke_refresh_tokens()})
+            self._simulator.google.expire()
+            revoked = self._simulator.entra.revoke_refresh_tokens() + self._simulator.google.revoke_refresh_tokens()
+            return Response.json({"revoked": revoked})
         return _wrong(404, "expire or revoke")
 
     def _device(self, rest: str, said: dict[str, Any]) -> Response:

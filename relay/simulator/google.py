@@ -102,13 +102,17 @@ class GoogleAuthority:
         self._refresh_tokens[token] = user.lower()
         return token
 
-    def revoke_refresh_tokens(self) -> None:
-        """Let nobody stay signed in."""
+    def revoke_refresh_tokens(self) -> int:
+        """Let nobody stay signed in; returns how many were."""
+        count = len(self._refresh_tokens)
         self._refresh_tokens.clear()
+        return count
 
-    def expire(self) -> None:
-        """Let every access token issued so far count as expired."""
+    def expire(self) -> int:
+        """Let every access token issued so far count as expired; returns how many there were."""
+        count = len(self._live)
         self._live.clear()
+        return count
 
     def opens_mailbox(self, token: str, mailbox: str) -> bool:
         """Tell whether the token is alive and this user's."""

@@ -25,6 +25,10 @@ MARGIN = 30_000
 PAUSE = 60_000
 """Milliseconds after an early renewal that failed, while the old token still does."""
 
+LONGEST = 90.0
+"""Seconds that a request may take in all, a command for an assertion included. An authority's answer that trickles in
+would keep everybody waiting for hours, and no timeout of the connection would see it."""
+
 _log = Log("relay.upstream")
 
 
@@ -90,9 +94,14 @@ class MailboxTokens:
             return token
         try:
             self._heed_pause()
-            renewed = await detached(f"token {self._upstream}", functools.partial(self._fetch, record))
+            async with asyncio.timeout(LONGEST):
+                renewed = await detached(f"token {self._upstream}", functools.partial(self._fetch, record))
         except ConversationEnded as end:
             return self._in_spite_of(end, record.access, spent)
+        except TimeoutError:
+            said = reply_for(Cause.TOKEN_UNAVAILABLE, Phase.TOKEN, self._upstream, f"no answer in {LONGEST:.0f} s")
+            late = ConversationEnded(Phase.TOKEN, said, Cause.TOKEN_UNAVAILABLE)
+            return self._in_spite_of(late, record.access, spent)
         assert renewed.access is not None  # noqa: S101 - what fetch promises
         self._record, self._failure, self._no_early_renewal_before = renewed, None, 0
         await asyncio.to_thread(self._store.try_save, renewed)

@@ -167,6 +167,27 @@ async def test_retry_after_is_heeded(make: Callable[..., MailboxTokens], authori
     assert (await tokens.credential()).token == "t1"
 
 
+async def test_an_authority_that_never_comes_to_an_end(
+    make: Callable[..., MailboxTokens], authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.upstream.tokens.LONGEST", 0.05)
+    tokens = make()
+    authority.waits = threading.Event()
+    with pytest.raises(ConversationEnded, match="office365 now: no answer in 0 s") as ended:
+        await tokens.credential()
+    assert (ended.value.phase, ended.value.cause) == (Phase.TOKEN, Cause.TOKEN_UNAVAILABLE)
+    authority.waits.set()
+    authority.waits = None
+    monkeypatch.undo()
+    # What came too late is not used; a new request is made.
+    assert (await tokens.credential()).token in {"t1", "t2"}
+    authority.now += HOUR - 5 * MINUTE
+    authority.waits = threading.Event()
+    monkeypatch.setattr("relay.upstream.tokens.LONGEST", 0.05)
+    assert (await tokens.credential()).token in {"t1", "t2"}, "the old token is used as long as it lasts"
+    authority.waits.set()
+
+
 async def test_a_store_that_cannot_be_read_is_told(tmp_path: Path, authority: Authority) -> None:
     (tmp_path / "secrets.sealed").write_bytes(b"damaged")
     (tmp_path / "seal.key").write_bytes(b"x" * 32)
