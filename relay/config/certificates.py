@@ -71,10 +71,13 @@ def out_of_force(chain: Sequence["Certificate"], now: datetime.datetime) -> str 
 
 def check_pfx(octets: bytes, passphrase: str | None) -> Sequence["Certificate"]:
     """The certificates of a PFX file. Raises ConfigError where it can't be opened, or has no key."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import pkcs12
 
     try:
         content = pkcs12.load_pkcs12(octets, passphrase.encode() if passphrase is not None else None)
+    except UnsupportedAlgorithm as error:
+        raise ConfigError("is encrypted in a way that is not known here; export it anew, with AES256-SHA256") from error
     except ValueError as error:
         # cryptography tells a wrong passphrase from a wrong file by its text alone.
         if "password" not in str(error):

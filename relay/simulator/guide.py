@@ -15,6 +15,8 @@ def guide(simulator: Simulator) -> str:
     lines = [
         f"Microsoft 365 at {host}:{simulator.microsoft365.port} (STARTTLS), mailbox {simulator.mailbox}",
         f"Entra at {simulator.authority_url}",
+        f"An Azure machine's identity at {simulator.entra.origin}, for AZURE_POD_IDENTITY_AUTHORITY_HOST",
+        f"Google's tokens at {simulator.google.url}",
         f"Gmail at {host}:{simulator.gmail.port} (STARTTLS) and {host}:{simulator.gmail.implicit_port} (TLS)",
         f"Amazon SES at {host}:{simulator.ses.port} (STARTTLS) and {host}:{simulator.ses.implicit_port} (TLS)",
         f"All certificates are signed by {simulator.ca_file}",

@@ -191,6 +191,37 @@ def test_a_wrong_passphrase_of_a_pfx(tmp_path: Path, authority: trustme.CA) -> N
     assert "has another passphrase" in problem.text
 
 
+BY_CERTIFICATE = """
+[upstream."m"]
+type = "microsoft365"
+mailbox = "no-reply@practice.test"
+tenant = "practice.test"
+client_id = "66666666-7777-8888-9999-000000000000"
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [('certificate = "m.pem"\nprivate_key = "m.key"', "certificate"), ('pfx = "m.pfx"', "pfx")],
+)
+@pytest.mark.parametrize("key_type", [trustme.KeyType.RSA, trustme.KeyType.ECDSA])
+def test_an_applications_certificate(tmp_path: Path, keys: str, key: str, key_type: trustme.KeyType) -> None:
+    ended = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
+    issued = trustme.CA(key_type=key_type).issue_cert("relay.test", key_type=key_type, not_after=ended)
+    pem, private_key = issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
+    certificate, loaded_key = load_pem_x509_certificate(pem), load_pem_private_key(private_key, None)
+    pfx = pkcs12.serialize_key_and_certificates(b"m", loaded_key, certificate, None, NoEncryption())  # type: ignore[arg-type]
+    for name, octets in {"m.pem": pem, "m.key": private_key, "m.pfx": pfx}.items():
+        (tmp_path / name).write_bytes(octets)
+    found = report(tmp_path, GOOD + BY_CERTIFICATE + keys)
+    [warning] = found.warnings
+    assert (warning.line, warning.key) == (17, f"upstream.m.{key}")
+    assert warning.text == "the certificate ended on 2001-01-01; renew it"
+    wrong = [(line, name, said.partition("; ")[0]) for line, name, said in lines(found)]
+    curve = f"{tmp_path}/m.{'pem' if key == 'certificate' else 'pfx'}: the key is no RSA key, and Entra takes no other"
+    assert wrong == ([(17, f"upstream.m.{key}", curve)] if key_type is trustme.KeyType.ECDSA else [])
+
+
 def test_authorities_and_client_certificates_are_read(tmp_path: Path, authority: trustme.CA) -> None:
     (tmp_path / "ca.pem").write_text("no PEM")
     (tmp_path / "client.pem").write_bytes(key_and_chain(authority)[1])
