@@ -33,6 +33,8 @@ _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 _PLAIN: Final = re.compile(r"[\w.+=@:/-]+")
 """A name of other characters is not put into a line that somebody copies into a shell."""
 
+_GOOGLE: Final = "https://oauth2.googleapis.com/token"
+
 _SECRETS: Final = ("client_secret", "private_key", "passphrase", "app_password", "service_account", "password")
 
 
@@ -47,6 +49,8 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
         return {"upstream": name, "sender": sender}
     known = {key: str(getattr(upstream, key, None) or "") for key in UNKNOWN if key not in _OWN}
     mailbox = upstream.account or known["username"]
+    if upstream.type == "gmail":
+        known["authority"] = known["authority"] or _GOOGLE
     return known | {
         "upstream": name,
         "mailbox": mailbox,
