@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 
 from relay.simulator.authority_fault import struck
@@ -15,7 +16,10 @@ PATH = "/metadata/identity/oauth2/token"
 
 
 class ManagedIdentity:
-    """`system_assigned`: whether the machine has one; `user_assigned`: client IDs of others; `requests` counts."""
+    """`system_assigned`: whether the machine has one; `user_assigned`: client IDs of others; `requests` counts.
+
+    A virtual machine's form and App Service's are understood, the latter with `header`.
+    """
 
     def __init__(self, options: Options, tokens: Tokens, faults: Faults) -> None:
         self._options = options
@@ -23,6 +27,7 @@ class ManagedIdentity:
         self._faults = faults
         self.system_assigned = True
         self.user_assigned: set[str] = set()
+        self.header = secrets.token_hex(16)
         self.requests = 0
 
     async def answer(self, request: Request) -> Response:
@@ -35,7 +40,10 @@ class ManagedIdentity:
             return _error(fault.error, fault.description, fault.status)
         if request.method != "GET" or request.headers.get("metadata", "").lower() != "true":
             return _error("invalid_request", "Required metadata header not specified")
-        if request.query.get("api-version") != "2018-02-01":
+        version = request.query.get("api-version")
+        if version == "2019-08-01" and request.headers.get("x-identity-header") != self.header:
+            return _error("unauthorized", "X-IDENTITY-HEADER is wrong", 401)
+        if version not in ("2018-02-01", "2019-08-01"):
             return _error("bad_request_102", "Required api-version parameter not specified")
         resource, client = request.query.get("resource", ""), request.query.get("client_id")
         if not (self.system_assigned if client is None else client in self.user_assigned):

@@ -138,6 +138,7 @@ def test_a_message_goes_by_it(cloud: SimulatorThread, start_relay: StartRelay, t
     relay = start_relay(settings, kind.environ)
     checked = relay.command("check")
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
+    assert _token_requests(cloud) == 0, "nothing is asked before mail needs it"
     for _ in range(3):
         send(relay)
     cloud.wait_for(3)
@@ -145,8 +146,21 @@ def test_a_message_goes_by_it(cloud: SimulatorThread, start_relay: StartRelay, t
     relay.restart()
     send(relay)
     cloud.wait_for(4)
+    assert _token_requests(cloud) == 1
     assert relay.terminate() == 0
     _assert_nothing_is_told(relay.log_text(), relay.state_dir, kind)
+
+
+@pytest.mark.parametrize("name", ["us-gov-high", "us-gov-dod", "china"])
+def test_a_national_cloud(start_relay: StartRelay, name: str) -> None:
+    cloud = SimulatorThread(cloud=name)
+    try:
+        keys = {"cloud": name, "credential": "client_secret", "client_secret": {"env": "CLIENT_SECRET"}}
+        settings = plain_settings(9) | {"upstream": {"provider": _microsoft(cloud.simulator, **keys)}}
+        send(start_relay(settings, {"CLIENT_SECRET": cloud.simulator.client_secret}))
+        cloud.wait_for(1)
+    finally:
+        cloud.close()
 
 
 @pytest.mark.parametrize("way", ["browser", "pasted"])
@@ -176,6 +190,11 @@ def test_signing_in_to_google(cloud: SimulatorThread, start_relay: StartRelay, t
     cloud.wait_for(1)
     assert relay.terminate() == 0
     _assert_nothing_is_told(relay.log_text(), relay.state_dir, kind)
+
+
+def _token_requests(cloud: SimulatorThread) -> int:
+    simulator = cloud.simulator
+    return simulator.token_requests + simulator.managed_identity.requests + simulator.google.requests
 
 
 def _assert_nothing_is_told(log: str, state_dir: Path, kind: Kind) -> None:

@@ -18,7 +18,7 @@ IDENTITY = "77777777-7777-8888-9999-000000000000"
 
 @pytest.fixture
 async def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clinic]:
-    for name in ("IDENTITY_ENDPOINT", "IMDS_ENDPOINT", "MSI_ENDPOINT"):
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IMDS_ENDPOINT", "MSI_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     async with Simulator() as simulator:
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", simulator.entra.origin)
@@ -36,6 +36,16 @@ async def test_the_machines_own_identity(clinic: Clinic) -> None:
     await upstream.aclose()
     clinic.simulator.faults.set("managed_identity_down")
     assert (await clinic.sent_once()).phase is Phase.DONE, "the token is kept"
+
+
+async def test_app_service(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{clinic.simulator.entra.origin}/metadata/identity/oauth2/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "wrong")
+    said = await clinic.sent_once()
+    assert (said.phase, said.cause) == (Phase.TOKEN, Cause.TOKEN_REFUSED)
+    monkeypatch.setenv("IDENTITY_HEADER", clinic.simulator.managed_identity.header)
+    assert (await clinic.sent_once()).phase is Phase.DONE
 
 
 async def test_an_identity_assigned_by_a_person(clinic: Clinic) -> None:
