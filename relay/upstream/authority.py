@@ -72,6 +72,8 @@ def session_for(ca_file: Path | None, answered: Answered) -> requests.Session:
     class Session(requests.Session):
         def request(self, *args: Any, **options: Any) -> requests.Response:
             options.setdefault("timeout", SECONDS)
+            # No token endpoint redirects, and 307 would hand our secret on to whoever it names.
+            options["allow_redirects"] = False
             response = super().request(*args, **options)
             answered.note(response.status_code, response.headers.get("Retry-After", ""), response.text)
             return response
@@ -120,7 +122,7 @@ def unavailable(authority: str, answered: Answered, error: Exception) -> Convers
         text = f"{host} did not answer in time"
     elif isinstance(error, exceptions.ConnectionError) or not answered.status:
         text = f"{host} cannot be reached"
-    elif answered.status >= 400:
+    elif answered.status >= 300:
         text = f"{host} answered HTTP {answered.status}"
     else:
         text = f"{host} answered something that is no token"

@@ -92,8 +92,7 @@ def posted(url: str, form: Mapping[str, str], ca_file: Path | None, answered: An
 
     with session_for(ca_file, answered) as session:
         try:
-            # A redirection is not followed: what is posted proves who we are.
-            result = session.post(url, data=form, allow_redirects=False).json()
+            result = session.post(url, data=form).json()
             if not isinstance(result, dict):
                 raise TypeError("not an object")
         except (RequestException, ValueError, TypeError) as error:

@@ -104,6 +104,16 @@ async def test_an_authority_that_is_not_well(either: Clinic, fault: str, text: s
     assert (await either.sent_once("gmail")).phase is Phase.DONE
 
 
+async def test_an_authority_that_sends_us_elsewhere(either: Clinic) -> None:
+    async with Simulator() as elsewhere:
+        either.simulator.faults.set("google_503", status=307, headers={"Location": elsewhere.google.url})
+        said = await either.sent_once("gmail")
+        assert (said.phase, said.cause) == (Phase.TOKEN, Cause.TOKEN_UNAVAILABLE)
+        assert said.reply
+        assert said.reply.text.endswith("answered HTTP 307")
+        assert elsewhere.google.requests == 0
+
+
 async def test_a_service_account_without_delegation(workspace: Clinic) -> None:
     google = workspace.simulator.google
     text = await asyncio.to_thread(google.service_account, delegated=False)

@@ -138,6 +138,18 @@ async def test_an_authority_that_is_not_well(clinic: Clinic, fault: str, text: s
     assert (await clinic.sent_once()).phase is Phase.DONE
 
 
+@pytest.mark.parametrize("fault", ["authority_500", "authority_discovery_500"])
+async def test_an_authority_that_sends_us_elsewhere(clinic: Clinic, fault: str) -> None:
+    async with Simulator() as elsewhere:
+        place = {"Location": f"{elsewhere.authority_url}/oauth2/v2.0/token"}
+        clinic.simulator.faults.set(fault, status=307, headers=place)
+        said = await clinic.sent_once()
+        assert (said.phase, said.cause) == (Phase.TOKEN, Cause.TOKEN_UNAVAILABLE)
+        assert said.reply
+        assert said.reply.text.endswith("answered HTTP 307")
+        assert elsewhere.entra.requests.total() == 0
+
+
 async def test_a_tenant_that_does_not_exist(clinic: Clinic) -> None:
     authority = clinic.simulator.authority_url
     clinic.replaced[f'authority = "{authority}"'] = f'authority = "{authority[:-1]}0"'
