@@ -48,15 +48,14 @@ def _found(text: str, settings: Settings | None) -> list[dict[str, Any]]:
 
 
 def _of_text(text: str, settings: Settings | None) -> dict[str, Any] | None:
-    from relay.diagnosis.names import Names, names_of
-    from relay.transfer.classification import provider_of
-    from relay.transfer.explanation import explanation_of_text, provider_in
+    from relay.diagnosis.names import names_of
+    from relay.transfer.explanation import explanation_of_text, upstream_meant
 
     upstreams = dict(settings.upstream) if settings is not None else {}
-    provider = provider_in(text)
-    own = {name: one for name, one in upstreams.items() if provider is None or provider_of(one) == provider}
-    names: Names = names_of(*next(iter(own.items()))) if own else {}
-    found = explanation_of_text(text, own.values(), names)
+    found = explanation_of_text(text, upstreams.values(), {})
+    name = upstream_meant(text, found.diagnosis, upstreams) if found is not None else None
+    if name is not None:
+        found = explanation_of_text(text, (upstreams[name],), names_of(name, upstreams[name]))
     return {"known": found.known, **found.diagnosis.shape()} if found is not None else None
 
 

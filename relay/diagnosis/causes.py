@@ -13,19 +13,19 @@ from typing import Any
 from relay.diagnosis.diagnosis import NOTHING, Actor, Diagnosis
 from relay.diagnosis.names import Names, filled
 
-_FILES = (
-    "applications",
-    "exchange_login",
-    "exchange_sending",
-    "graph",
-    "gmail",
-    "entra",
-    "ses",
-    "connection",
-    "server",
-    "holds",
-)
-"""In this order the conditions of one row, and the words of a text, are looked at."""
+_FILES = {
+    "applications": "",
+    "exchange_login": "microsoft365",
+    "exchange_sending": "microsoft365",
+    "graph": "microsoft365",
+    "gmail": "gmail",
+    "entra": "microsoft365",
+    "ses": "ses",
+    "connection": "",
+    "server": "",
+    "holds": "",
+}
+"""Whose each file is. In this order the conditions of one row, and the words of a text, are looked at."""
 
 _KEYS = frozenset("rows text aadsts port host words title cause actor steps link".split())  # noqa: SIM905
 _AADSTS = re.compile(r"AADSTS(\d{4,7})\b", re.IGNORECASE)
@@ -36,6 +36,7 @@ class Cause:
     """One table of the files; what its keys mean is told at the top of exchange_login.toml."""
 
     key: str
+    provider: str
     rows: tuple[str, ...]
     text: re.Pattern[str] | None
     aadsts: frozenset[str]
@@ -71,6 +72,7 @@ class Cause:
             self.actor,
             tuple(filled(step, names) for step in self.steps),
             filled(self.link, names),
+            self.provider,
         )
 
 
@@ -140,6 +142,7 @@ def _cause(file: str, key: str, entry: Mapping[str, Any]) -> Cause:
         raise ValueError(f"{file}.toml: {key}: unknown {', '.join(sorted(unknown))}")
     return Cause(
         key=key,
+        provider=_FILES[file],
         rows=tuple(_several(entry.get("rows", key))),
         text=_pattern(entry.get("text")),
         aadsts=frozenset(str(number) for number in _several(entry.get("aadsts", ()))),

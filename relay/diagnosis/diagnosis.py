@@ -26,7 +26,10 @@ class Actor(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """`title` is a few words, `cause` sentences; `steps` are never empty. Names are filled in; no secret is in it."""
+    """`title` is a few words, `cause` sentences; `steps` are never empty. Names are filled in; no secret is in it.
+
+    `provider`: the only one of whom it can be true, as `type` of an upstream names it; empty: any.
+    """
 
     key: str
     title: str
@@ -34,6 +37,7 @@ class Diagnosis:
     actor: Actor
     steps: tuple[str, ...]
     link: str
+    provider: str = ""
 
     def shape(self) -> dict[str, Any]:
         """Return it as `--json` promises it."""

@@ -126,6 +126,20 @@ def explanation_of_text(text: str, upstreams: Iterable[UpstreamSettings], names:
     return next((one for one in explained if one.known), explained[0])
 
 
+def upstream_meant(text: str, found: Diagnosis, upstreams: Mapping[str, UpstreamSettings]) -> str | None:
+    """Return the name of the upstream that a pasted text is about, None where it may be of several.
+
+    The one whose host is named, else the first of the provider of whom alone it can be true, else the only one.
+    """
+    words = text.casefold().split()
+    named = [name for name, one in upstreams.items() if one.host and one.host.casefold() in words]
+    provider = found.provider or provider_in(text)
+    own = [name for name, one in upstreams.items() if provider_of(one) == provider] if provider else list(upstreams)
+    if named:
+        return named[0]
+    return own[0] if own and (provider or len(own) == 1) else None
+
+
 def provider_in(text: str) -> Provider | None:
     """Return whose words a text shows itself to be; None where it does not show it."""
     return next((provider for provider, mark in _MARKS if mark.search(text)), None)

@@ -12,7 +12,7 @@ from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import HoldReason
 from relay.transfer.classification import Occasion, Provider, Stage, row_for
-from relay.transfer.explanation import explanation_of, explanation_of_text
+from relay.transfer.explanation import explanation_of, explanation_of_text, upstream_meant
 from relay.transfer.outcome import Failed, Hold
 from relay.transfer.settlement import NO_FINAL_REPLY, expired
 from relay.upstream.contract import Cause, Phase
@@ -152,3 +152,28 @@ def test_an_expired_delivery_is_explained_by_its_last_answer() -> None:
     found = explanation_of(expired(last), UPSTREAMS["microsoft365"], {}, failed=True)
     assert found.diagnosis.key == "concurrent_connections"
     assert explanation_of(expired(NO_FINAL_REPLY), None, {}).diagnosis.key == "hold_ambiguous"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("AADSTS7000215", "microsoft365"),
+        ("535 5.7.8 Username and Password not accepted", "gmail"),
+        ("554 Message rejected: Email address is not verified.", "ses"),
+        ("451 4.4.2 mail.isp.test did not answer in time while connecting", "smtp"),
+        ("Connection refused", None),
+        ("550 5.1.1 user unknown, said outlook.com", "microsoft365"),
+    ],
+)
+def test_whose_names_are_filled_in(text: str, name: str | None) -> None:
+    found = explanation_of_text(text, UPSTREAMS.values(), {})
+    assert found is not None
+    upstreams = {str(provider): one for provider, one in UPSTREAMS.items()}
+    assert upstream_meant(text, found.diagnosis, upstreams) == name
+    assert upstream_meant(text, found.diagnosis, {}) is None
+
+
+def test_the_only_upstream_is_meant() -> None:
+    found = explanation_of_text("Connection refused", (), {})
+    assert found is not None
+    assert upstream_meant("Connection refused", found.diagnosis, {"isp": UPSTREAMS["smtp"]}) == "isp"
