@@ -73,6 +73,15 @@ def _client_id(value: str) -> str:
     return value
 
 
+def _identity(value: str) -> str:
+    if not (_GUID.fullmatch(value) or value.startswith("/subscriptions/")):
+        raise mistake(
+            f'"{value:.80}" is neither a managed identity\'s client ID nor its resource ID',
+            "copy the Client ID from its Overview in the Azure portal",
+        )
+    return value
+
+
 class Microsoft365Settings(UpstreamSettings):
     """Exchange Online by XOAUTH2: 3 connections, 30 messages a minute, 10,000 recipients a day, 500 a message."""
 
@@ -99,8 +108,9 @@ class Microsoft365Settings(UpstreamSettings):
     pfx: FilePath | None = Field(default=None, description="certificate: both in one PFX (PKCS #12) file")
     passphrase: SecretPlace | None = Field(default=None, description="certificate: of the private key or the PFX file")
     assertion: Assertion | None = Field(default=None, description="federated: where the assertion comes from")
-    identity: Line | None = Field(
-        default=None, description="managed_identity: the client ID of a user-assigned one; default: system-assigned"
+    identity: Annotated[Line, AfterValidator(_identity)] | None = Field(
+        default=None,
+        description="managed_identity: the client ID, or resource ID, of a user-assigned one; default: system-assigned",
     )
     cloud: Cloud = Field(default="public", description="the national cloud of the tenant")
     via: Literal["smtp", "graph"] = Field(
