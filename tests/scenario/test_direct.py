@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import smtplib
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from tests.rig.scripted import ScriptedServer
 from tests.rig.toml import Value
 from tests.rig.waiting import wait_until
 from tests.scenario.conftest import StartRelay, plain_settings
+from tests.scenario.test_memory import MIB, send_large
 from tests.scenario.test_tokens import SimulatorThread
 
 MESSAGE = "From: App <app@clinic.test>\r\nMessage-ID: <{0}@clinic.test>\r\nSubject: Results\r\n\r\nSecret {0}\r\n"
@@ -54,6 +56,12 @@ def traced(relay: RelayProcess) -> list[dict[str, Any]]:
     assert ran.returncode == 0, ran.stderr
     found: list[dict[str, Any]] = json.loads(ran.stdout)
     return found
+
+
+def unnamed_in(database: Path) -> int:
+    """How many contents are in the spool that no message names."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM unnamed").fetchone()[0])
 
 
 def words_of(entry: dict[str, Any]) -> list[str]:
@@ -225,6 +233,22 @@ def test_large_messages_go_as_they_came(provider: ScriptedServer, start_relay: S
     for taken in provider.wait_for(3):
         assert taken.content.endswith(b"\r\n\r\n" + body.encode())
     wait_until(lambda: queue_of(relay) == [], "the queue to be empty")
+
+
+def test_150_mib_are_never_in_memory(start_relay: StartRelay) -> None:
+    with ScriptedServer(keep_content=False) as provider:
+        relay = start_relay(direct_settings(provider.port))
+        for number in range(50):
+            assert submitted(relay, mark=str(number)).startswith("250")
+        relay.forget_peak()
+        before = relay.resident()[0]
+        send_large(relay.port(), 150 * MIB)
+        assert provider.accepted[-1].size > 149 * MIB
+        grown = relay.resident()[1] - before
+        assert grown <= 30 * MIB, f"{grown / MIB:.1f} MiB"
+        relay.wait_for_event("relayed", count=51)
+        database = relay.state_dir / "queue.db"
+        wait_until(lambda: unnamed_in(database) == 0, "the draft to be removed", 60)
 
 
 def test_many_clients_share_the_connections(provider: ScriptedServer, start_relay: StartRelay) -> None:
