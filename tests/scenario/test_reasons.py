@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.control.socket import connect
 from tests.rig.relay import RelayProcess
 from tests.rig.scripted import ScriptedServer
 from tests.rig.toml import Value
@@ -155,3 +156,47 @@ def test_wrong_usage(start_relay: StartRelay) -> None:
     unknown = relay.command("explain", "0000000000000000")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "no message has this ID" in unknown.stderr
+
+
+def _actions(relay: RelayProcess, upstream: str) -> str:
+    connection = connect(relay.state_dir)
+    assert connection is not None
+    with connection:
+        found = connection.ask("status", {})
+    [row] = [one for one in found["upstreams"] if one["name"] == upstream]
+    return "" if row["diagnosis"] is None else "\n".join((row["diagnosis"]["actor"], *row["diagnosis"]["actions"]))
+
+
+def test_faults_of_the_simulator_one_after_the_other(
+    cloud: SimulatorThread, provider: ScriptedServer, start_relay: StartRelay
+) -> None:
+    simulator, mailbox = cloud.simulator, cloud.simulator.mailbox
+    quick: dict[str, Value] = {"retry_first": "200ms", "retry_most": "200ms", "jitter": 0.0}
+    settings = _settings(cloud, provider) | {"alerts": {"stuck_after": "1h"}, "queue": quick}
+    relay = start_relay(plain_settings(9))
+    assert relay.command("secret", "set", "office365", text=simulator.client_secret).returncode == 0
+    relay.terminate()
+    relay.write_config(settings)
+    relay.start()
+    told = {
+        "smtp_auth_disabled_mailbox": f"Set-CASMailbox -Identity {mailbox} -SmtpClientAuthenticationDisabled $false",
+        "smtp_auth_disabled_tenant": "Get-TransportConfig | Format-List SmtpClientAuthenticationDisabled",
+        "security_defaults": "Manage security defaults > Disabled",
+        "conditional_access": f"find the failed sign-in of {mailbox}",
+        "token_refused": f"New-ServicePrincipal -AppId {simulator.client_id} -ObjectId OBJECT-ID",
+        "basic_removed": f'mailbox = "{mailbox}"',
+        "sts_without_https": "Get-MgDomainFederationConfiguration",
+        "bad_outbound_sender": "https://security.microsoft.com/restrictedentities",
+        "daily_recipients": "a second upstream",
+        "tenant_threshold": "change the passwords",
+        "low_reputation": f"lift error 5.7.708 for tenant {simulator.tenant}",
+        "mailbox_full": f"Empty Sent Items of {mailbox}",
+    }
+    for count, (fault, part) in enumerate(told.items(), 1):
+        cloud.do(lambda simulator, fault=fault: simulator.faults.set(fault))  # type: ignore[misc]
+        cloud.do(lambda simulator: simulator.microsoft365.hang_up())
+        send(relay)
+        wait_until(lambda part=part: part.casefold() in _actions(relay, "office365").casefold(), fault)  # type: ignore[misc]
+        cloud.do(lambda simulator: simulator.faults.clear())
+        cloud.wait_for(count)
+        wait_until(lambda: not _actions(relay, "office365"), "the upstream to be open again")
