@@ -242,11 +242,6 @@ def trouble(error: BaseException) -> SpoolError:
     return SpoolError(f"{type(cause).__name__}: {text}{f'; {remedy}' if remedy else ''}", full=full)
 
 
-def damaged(error: BaseException) -> bool:
-    """Return True where a page of the SQLite file is not what it should be."""
-    return getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_CORRUPT
-
-
 def worth_repeating(error: BaseException) -> bool:
     """Return True where PostgreSQL ended a transaction for the sake of another node's."""
     return getattr(_cause(error), "sqlstate", None) in _POSTGRESQL_COLLISION

@@ -75,7 +75,7 @@ def test_each_reply_is_explained_as_its_row(provider: Provider, stage: str, text
         assert pasted.known, meaning
 
 
-@pytest.mark.parametrize("cause", set(Cause) - {Cause.TOKEN_REFUSED})
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.TOKEN_REFUSED])
 @pytest.mark.parametrize("provider", UPSTREAMS)
 def test_each_reply_of_ours_is_explained_as_its_cause(cause: Cause, provider: Provider) -> None:
     names = names_of("up", UPSTREAMS[provider])
