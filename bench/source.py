@@ -80,11 +80,14 @@ def main() -> None:
     arguments.add_argument("--starttls", action="store_true")
     given = arguments.parse_args()
     plan = Plan(given.size, not given.new_connections, given.auth, given.starttls)
+    said: Exception | None = None
     try:
-        sent = uvloop.run(send(given.port, given.sessions, given.messages, plan))
+        print(json.dumps(asdict(uvloop.run(send(given.port, given.sessions, given.messages, plan)))))
     except* (UnexpectedReplyError, OSError) as failed:
-        sys.exit(f"bench.source: {failed.exceptions[0]}")
-    print(json.dumps(asdict(sent)))
+        said = failed.exceptions[0]
+    # Outside: what is raised in there comes out as a group.
+    if said is not None:
+        sys.exit(f"bench.source: {said}")
 
 
 if __name__ == "__main__":

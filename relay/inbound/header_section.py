@@ -15,7 +15,7 @@ _FIELD_END: Final = re.compile(rb"\r\n(?![ \t])")
 _ONE_MAILBOX: Final = re.compile(
     rb"[ \t]*+(?:[ \tA-Za-z0-9.'&/-]*+<([!-9;=?-~]++)>|([!#-'*+./-9=?A-Z^-~-]++@[a-zA-Z0-9.-]++))\s*+"
 )
-_OUTSIDE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[^"()]++', re.DOTALL)
+_OUTSIDE: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"|[^"()]++', re.DOTALL)
 _IN_COMMENT: Final = re.compile(r"\\.|[^\\()]++", re.DOTALL)
 _MESSAGE_ID: Final = re.compile(rb"<[^<>\s]{1,998}>")
 
@@ -81,7 +81,7 @@ def _end_of_field(octets: bytes, start: int) -> int:
 
 
 _TOKEN: Final = re.compile(
-    r'"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<angle><)|(?P<close>>)|(?P<comma>[,;])|(?P<group>:)|(?P<text>[^"<>,;:()]++)',
+    r'"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*)"|(?P<angle><)|(?P<close>>)|(?P<comma>[,;])|(?P<group>:)|(?P<text>[^"<>,;:()]++)',
     re.DOTALL,
 )
 
@@ -101,7 +101,7 @@ def mailboxes_in(value: bytes) -> list[Mailbox | None]:
 
 
 def _address(member: str) -> Mailbox | None:
-    quoted = re.sub(r'"(?:[^"\\]|\\.)*+"', lambda found: "\0" * len(found[0]), member)
+    quoted = re.sub(r'"[^"\\]*+(?:\\.[^"\\]*+)*"', lambda found: "\0" * len(found[0]), member)
     if "<" not in quoted and ">" not in quoted:
         return _mailbox(member)
     start, end = quoted.find("<"), quoted.find(">")

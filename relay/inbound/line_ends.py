@@ -14,7 +14,7 @@ HEADER_LIMIT: Final = 256 * 1024
 
 _NO_LINE_END: Final = bytes(set(range(256)) - set(b"\r\n"))
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
-_FIELDS: Final = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+")
+_FIELDS: Final = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*)*")
 _FIELD_START: Final = re.compile(rb"[!-9;-~]++[ \t]*+:|[ \t]")
 
 

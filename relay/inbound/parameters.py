@@ -14,7 +14,9 @@ from relay.reply import Reply
 
 # A quoted local part may hold `>`; what stands behind the path may hold `<>` (AUTH=<>). Old software leaves the
 # brackets off.
-_PATH: Final = re.compile(r'<((?:"(?:[^"\\]|\\.)*+"|[^">])*+)>(?:[ \t]+(.*))?|([^\s<>]+)(?:[ \t]+(.*))?', re.DOTALL)
+_PATH: Final = re.compile(
+    r'<((?:"[^"\\]*+(?:\\.[^"\\]*+)*"|[^">]++)*)>(?:[ \t]+(.*))?|([^\s<>]+)(?:[ \t]+(.*))?', re.DOTALL
+)
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _UTF8_XTEXT: Final = re.compile(r"[!-*,-<>-~\x80-\U0010ffff]+|(?:[!-*,-<>-~]|\+[0-9A-F]{2}|\\x\{[0-9A-F]+\})+")
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")

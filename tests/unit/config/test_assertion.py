@@ -60,7 +60,7 @@ def test_the_end_of_an_assertion() -> None:
 
 def test_a_file_is_read_anew(tmp_path: Path) -> None:
     file = tmp_path / "token"
-    for token in (lasting(60), lasting(3600)):
+    for token in (lasting(86400), lasting(90000)):
         file.write_text(f"{token}\n")
         assert assertion_of(Assertion(file=file)) == token
     file.write_text(lasting(-60))
@@ -69,7 +69,7 @@ def test_a_file_is_read_anew(tmp_path: Path) -> None:
 
 
 def test_what_a_command_prints() -> None:
-    token = lasting(60)
+    token = lasting(86400)
     assert assertion_of(Assertion(command=("echo", token))) == token
     # No shell looks at it.
     with pytest.raises(ConfigError, match="the command echo: holds no JWT"):
@@ -107,7 +107,7 @@ assertion = """
 @pytest.mark.parametrize(
     ("place", "content", "problem", "warning"),
     [
-        ('{ file = "token" }', lasting(60), None, None),
+        ('{ file = "token" }', lasting(86400), None, None),
         ('{ file = "token" }', lasting(-60), None, "the JWT ended at"),
         ('{ file = "token" }', "word", "token: holds no JWT", None),
         ('{ file = "absent" }', "", "absent: ", None),
