@@ -42,11 +42,16 @@ def _ascii(name: str) -> bytes:
 
 
 class Connection:
-    """A session with the server. `phase` is where it stands, exactly, whatever exception passes through."""
+    """A session with the server. `phase` is where it stands, exactly, whatever exception passes through.
+
+    `peer` is the address that answered, empty until one did; `secured` is True once the TLS handshake is done.
+    """
 
     def __init__(self, route: Route, lost: Callable[[Connection], None]) -> None:
         self.route = route
         self.phase = Phase.CONNECT
+        self.peer = ""
+        self.secured = False
         self.extensions = Extensions()
         self.welcome: Reply | None = None
         self.opened_at = asyncio.get_running_loop().time()
@@ -123,6 +128,7 @@ class Connection:
         route = self.route
         made = await dialled(route.host, route.port, route.timeout)
         try:
+            self.peer = str(made.getpeername()[0])
             await asyncio.get_running_loop().create_connection(
                 lambda: self.protocol,
                 sock=made,
@@ -130,6 +136,7 @@ class Connection:
                 server_hostname=route.host if context else None,
                 ssl_handshake_timeout=route.timeout if context else None,
             )
+            self.secured = context is not None
         except BaseException:
             made.close()
             raise
@@ -140,6 +147,7 @@ class Connection:
             raise self.end(Cause.STARTTLS_MISSING)
         try:
             await self.protocol.secure(context, self.route.host, self.route.timeout)
+            self.secured = True
         except SMTPResponseException as error:
             if error.code == -1:
                 raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from relay.upstream.connection import Connection
 
@@ -61,6 +62,14 @@ class Connections:
         except BaseException:
             self._slots.release()
             raise
+
+    @contextlib.asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """Take the place of one connection, for one that somebody else opens and closes meanwhile."""
+        async with self._slots:
+            if self._idle:
+                await self._quit(self._idle.pop())
+            yield
 
     def release(self, connection: Connection) -> None:
         """Take a connection back, to be used again where it is usable."""

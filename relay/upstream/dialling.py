@@ -23,12 +23,16 @@ def in_turn(found: list[_Address]) -> list[_Address]:
     return [address for pair in pairs for address in pair if address is not None]
 
 
+async def addresses_of(host: str, port: int) -> list[_Address]:
+    """Return the addresses of a host in the order to try. Raises OSError or UnicodeError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return in_turn(list(dict.fromkeys((family, address) for family, _, _, _, address in found)))  # type: ignore[misc]
+
+
 async def dialled(host: str, port: int, timeout: float) -> socket.socket:
     """Return a connected socket. Raises OSError (of the last address that failed), UnicodeError or TimeoutError."""
     async with asyncio.timeout(timeout):
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = in_turn(list(dict.fromkeys((family, address) for family, _, _, _, address in found)))  # type: ignore[misc]
+        addresses = await addresses_of(host, port)
         if len(addresses) == 1:
             return await _connected(*addresses[0])
         return await _first_of(addresses)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from relay.envelope import Content, Envelope
 from relay.upstream.connection import Connection, Route
 from relay.upstream.connections import IDLE_LIMIT, Connections
 from relay.upstream.contract import Cause, Clearance, Conversation, Phase
 from relay.upstream.credentials import Credential, CredentialSource, log_in, needs_renewal
+from relay.upstream.examination import Admit, Examination
 from relay.upstream.failures import ConversationEnded, reply_for
 from relay.upstream.long_lines import speaks_of_long_lines
 from relay.upstream.reencoding import reencoded
+from relay.upstream.rehearsal import Trial
 from relay.upstream.tokens import MailboxTokens
 from relay.upstream.transaction import Transaction
 from relay.upstream.trust import Trust
@@ -81,6 +83,18 @@ class Smarthost:
         said = connection.welcome
         self._connections.release(connection)
         return Conversation(Phase.DONE, (), said, dsn="DSN" in connection.extensions)
+
+    async def examine(self, trials: Sequence[Trial], admit: Admit) -> Examination:
+        """Try it step by step, on a connection of its own and with a new token; nothing is sent."""
+        found = Examination()
+        credential = await found.credential_from(self._source)
+        try:
+            context = await self._tls_context() if self._route.security != "none" else None
+            async with self._connections.aside():
+                await found.converse(self._route, context, credential, self._auth, trials, admit)
+        except ConversationEnded as end:
+            found.ended = end
+        return found
 
     async def aclose(self) -> None:
         """Say QUIT on idle connections and close all; messages on their way get a few seconds."""

@@ -80,6 +80,12 @@ class MailboxTokens:
             token = await asyncio.shield(self._flight)
         return BearerToken(self._mailbox, token.token)
 
+    async def anew(self) -> BearerToken:
+        """Return the mailbox and a token that was asked for just now; the one in hand stays where there is none."""
+        self._record = await self._kept()
+        in_hand = self._record.access
+        return await self.credential(BearerToken(self._mailbox, in_hand.token) if in_hand is not None else None)
+
     def _fresh(self, record: TokenRecord, spent: str | None) -> AccessToken | None:
         token, instant = record.access, self._clock()
         if token is None or token.token == spent or instant >= token.expires_at - MARGIN:

@@ -235,3 +235,19 @@ def test_purposes_differ() -> None:
 
 def test_renewal_of_a_token_without_life() -> None:
     assert renewal_at(AccessToken("t", 5, 5)) == 5
+
+
+async def test_anew_asks_the_authority_whatever_is_in_hand(
+    make: Callable[..., MailboxTokens], authority: Authority
+) -> None:
+    tokens = make()
+    assert (await tokens.anew()).token == "t1"
+    assert authority.issued == 1
+    assert (await tokens.credential()).token == "t1"
+    assert (await tokens.anew()).token == "t2"
+    # One that another process has kept counts as in hand.
+    assert (await make().anew()).token == "t3"
+    authority.down = down()
+    with pytest.raises(ConversationEnded):
+        await tokens.anew()
+    assert (await tokens.credential()).token == "t3"
