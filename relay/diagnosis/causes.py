@@ -17,6 +17,7 @@ _FILES = {
     "applications": "",
     "exchange_login": "microsoft365",
     "exchange_sending": "microsoft365",
+    "doctor": "microsoft365",
     "graph": "microsoft365",
     "gmail": "gmail",
     "entra": "microsoft365",

@@ -26,6 +26,9 @@ UNKNOWN: Final[Names] = {
     "scope": "https://outlook.office365.com/.default",
     "secret": "relay secret set NAME",
     "aadsts": "CODE",
+    "audience": "AUDIENCE",
+    "object_id": "OBJECT-ID",
+    "user": "USER",
 }
 """The placeholders, and what stands for a name that is not known."""
 
@@ -60,7 +63,7 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
     }
 
 
-_OWN: Final = frozenset({"upstream", "mailbox", "sender", "secret", "aadsts"})
+_OWN: Final = frozenset({"upstream", "mailbox", "sender", "secret", "aadsts", "audience", "object_id", "user"})
 
 
 def _name(placeholder: str, names: Names) -> str:

@@ -11,6 +11,7 @@ import pytest
 from relay.diagnosis.causes import causes, diagnosis_by_number, diagnosis_by_words, diagnosis_for, explains
 from relay.diagnosis.diagnosis import NOTHING, Actor
 from relay.diagnosis.names import UNKNOWN
+from relay.doctor.token_fault import ROWS
 from relay.spool.records import HoldReason
 from relay.transfer.classification import rows
 from relay.transfer.dsn import NoticeKind
@@ -23,7 +24,7 @@ EXPLAINED = (
     | {cause.value for cause in Cause if cause is not Cause.TOKEN_REFUSED}
     | {f"hold_{reason}" for reason in HoldReason}
     | KINDS
-    | {"gave_up"}
+    | {"gave_up", "greeting_missing", *ROWS}
 )
 
 
