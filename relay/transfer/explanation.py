@@ -85,6 +85,24 @@ def explanation_of(
     return found
 
 
+def explanation_at(
+    stage: Stage, said: Reply, cause: Cause | None, upstream: UpstreamSettings, names: Names
+) -> Diagnosis:
+    """Return what explains a reply of which it is known where it was said; `cause` where it is one of ours."""
+    text = str(said)
+    found = diagnosis_by_number(text, names)
+    if found is not None:
+        return found
+    row = cause.value if cause is not None else ""
+    if not explains(row):
+        row = row_for(Occasion(provider_of(upstream), stage, said)).key
+    found = diagnosis_for(row, text, names)
+    if found.key not in _VAGUE:
+        return found
+    by_words = explanation_of(said, upstream, names)
+    return by_words.diagnosis if by_words.known else found
+
+
 def diagnosis_of_gate(gate: Gate, upstreams: Mapping[str, UpstreamSettings]) -> Diagnosis:
     """Return why an upstream is held."""
     upstream = upstreams.get(gate.upstream)

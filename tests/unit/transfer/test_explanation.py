@@ -12,7 +12,7 @@ from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import HoldReason
 from relay.transfer.classification import Occasion, Provider, Stage, row_for
-from relay.transfer.explanation import explanation_of, explanation_of_text, upstream_meant
+from relay.transfer.explanation import explanation_at, explanation_of, explanation_of_text, upstream_meant
 from relay.transfer.outcome import Failed, Hold
 from relay.transfer.settlement import NO_FINAL_REPLY, expired
 from relay.upstream.contract import Cause, Phase
@@ -73,6 +73,46 @@ def test_each_reply_is_explained_as_its_row(provider: Provider, stage: str, text
     assert pasted is not None
     if row.key not in {"permanent", "transient", "misplaced", "opening"}:
         assert pasted.known, meaning
+
+
+@pytest.mark.parametrize(("provider", "stage", "text", "meaning"), REPLIES)
+def test_where_a_reply_was_said_is_heeded(provider: Provider, stage: str, text: str, meaning: str) -> None:
+    said, upstream = _reply(text), UPSTREAMS[provider]
+    names = names_of("up", upstream)
+    row = row_for(Occasion(provider, Stage(stage), said))
+    expected = diagnosis_for(row.key, str(said), names)
+    found = explanation_at(Stage(stage), said, None, upstream, names)
+    if expected.key not in {"permanent", "transient", "misplaced", "opening", "aadsts_other"} and "AADSTS" not in text:
+        assert found == expected, meaning
+    else:
+        by_words = explanation_of(said, upstream, names)
+        assert found == (by_words.diagnosis if by_words.known else expected)
+
+
+@pytest.mark.parametrize(
+    ("stage", "cause", "text", "key"),
+    [
+        (
+            Stage.OPENING,
+            Cause.CONNECTION_REFUSED,
+            "451 4.4.1 mail.isp.test refused the connection",
+            "connection_refused",
+        ),
+        (
+            Stage.TOKEN,
+            Cause.TOKEN_REFUSED,
+            "454 4.7.0 AADSTS7000222: expired. (invalid_client)",
+            "client_secret_expired",
+        ),
+        (Stage.TOKEN, Cause.TOKEN_REFUSED, "454 4.7.0 No reason given (invalid_client)", "token_client_refused"),
+        (Stage.TOKEN, Cause.TOKEN_UNAVAILABLE, "454 4.7.0 login.test cannot be reached", "token_unavailable"),
+        (Stage.RCPT, None, "554 5.2.2 mailbox full", "recipient_mailbox_full"),
+        (Stage.AUTH, None, "554 5.2.2 Submission quota exceeded", "submission_quota_at_login"),
+    ],
+)
+def test_causes_and_stages(stage: Stage, cause: Cause | None, text: str, key: str) -> None:
+    upstream = UPSTREAMS["microsoft365"]
+    assert explanation_at(stage, _reply(text), cause, upstream, names_of("up", upstream)).key == key
 
 
 @pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.TOKEN_REFUSED])
