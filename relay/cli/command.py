@@ -12,6 +12,7 @@ from relay.cli import (
     certificate,
     check,
     demo,
+    doctor,
     explain,
     login,
     queue,
@@ -78,6 +79,7 @@ app.add_typer(queue.group, name="queue")
 app.add_typer(spool.group, name="spool")
 app.command("trace")(trace.trace)
 app.command("explain")(explain.explain)
+app.command("doctor")(doctor.doctor)
 app.command("test")(test.send_test)
 app.command("login")(login.login)
 app.add_typer(secret.group, name="secret")

@@ -7,13 +7,15 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast, get_args
 
-from relay.address import parse_mailbox
+from relay.address import ReversePath, parse_mailbox
 from relay.config.settings import Settings
+from relay.control.checkup import checkup_of
 from relay.control.reasons import message_reasons
 from relay.control.shapes import queue_detail_shape, queue_shape, trace_shape
 from relay.control.socket import RefusedError
 from relay.control.status import Life, status_of
 from relay.control.trial import trial_of, trial_sender
+from relay.doctor.senders import open_clients, senders_for
 from relay.journal import Journal
 from relay.spool.contract import Change, Inspection, Outgoing
 from relay.spool.records import Gate, HoldReason, Selection, Use
@@ -22,6 +24,9 @@ from relay.upstream.contract import Upstream
 
 PAGE = 500
 """Messages in one answer; the command asks on."""
+
+_LATELY = 100
+"""Messages of a client that are looked at for the senders that it uses."""
 
 
 class Answers:
@@ -59,6 +64,7 @@ class Answers:
             "upstream.retry": self._upstream_retry,
             "trace": self._trace,
             "test": self._test,
+            "doctor": self._doctor,
             "reload": self._reload_settings,
         }
 
@@ -166,6 +172,27 @@ class Answers:
             await self._admit(name)
 
         return await trial_of(self._upstream(name), trial_id, settings.hostname, sender, recipient, admit)
+
+    async def _doctor(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name = self._named_upstream(arguments["upstream"])
+        settings = self._settings()
+        recipient = parse_mailbox(arguments["to"]) if arguments.get("to") else None
+        senders = senders_for(name, settings, await self._used_senders(name))
+
+        async def admit() -> None:
+            await self._admit(name)
+
+        gate = self._outgoing.gate(name)
+        table = settings.upstream[name]
+        return await checkup_of(name, table, self._upstream(name), senders, recipient, admit, gate)
+
+    async def _used_senders(self, upstream: str) -> list[ReversePath]:
+        """Return as whom those clients sent lately of whom the settings don't say it."""
+        used: list[ReversePath] = []
+        for client in open_clients(upstream, self._settings()):
+            entries = await self._inspection.trace(Selection(client=client), None, None, _LATELY)
+            used += [entry.message.reverse_path for entry in entries if not entry.message.notice]
+        return used
 
     async def _count(self, name: str) -> None:
         """Count a test message where no relay runs that would."""

@@ -1,5 +1,6 @@
 """Real servers accept what relay sends, and it arrives as the application sent it."""
 
+import json
 import smtplib
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,6 +237,21 @@ def test_dovecot_takes_a_token_by_oauthbearer(
     with RelayProcess(tmp_path / "other", _settings(upstream), {"TOKEN": f"{token}x"}) as relay:
         _submit(relay, clinic_message(attachment=100))
         assert relay.wait_for_event("held")[0]["reply"].startswith("535")
+
+
+def test_doctor_goes_all_the_way_through_dovecot(
+    microsoft: tuple[TokenAuthority, DovecotSubmission, ScriptedServer], leaf: Leaf, tmp_path: Path
+) -> None:
+    authority, dovecot, beyond = microsoft
+    settings, secret = _settings(_office365(authority, dovecot, leaf)), authority.options.client_secret
+    told = RelayProcess(tmp_path, settings, {"CLIENT_SECRET": secret}).command("doctor", "provider", "--json")
+    found = json.loads(told.stdout)
+    assert [step["result"] for step in found["steps"]] == ["ok"] * 11, told.stdout
+    assert (told.returncode, found["ok"]) == (0, True)
+    assert "method=XOAUTH2" in dovecot.log
+    assert not beyond.accepted, "nothing is sent"
+    assert secret not in told.stdout
+    assert "eyJ" not in told.stdout
 
 
 def test_dovecot_refuses_a_token_for_another_mailbox_and_nothing_bounces(
