@@ -6,12 +6,15 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from relay.envelope import Envelope, Notify, Origin, Recipient
 from relay.reply import Reply
 from relay.spool.contract import Arrival
 from relay.spool.records import Selection, TraceEntry
-from tests.transfer.stage import Stage, mailbox, until
+from tests.transfer.actor import Actor, said
+from tests.transfer.stage import Stage, mailbox, settings_of, until
 
 HEADER = b"From: App <app@clinic.test>\r\nMessage-ID: <7@clinic.test>\r\n"
 
@@ -89,3 +92,12 @@ class Waiting:
 def asks(address: str, wanted: Notify) -> Recipient:
     """A recipient with NOTIFY."""
     return Recipient(mailbox(address), wanted)
+
+
+SMTP = {"type": "smtp", "host": "mx.provider.test", "timeout": 20.0}
+HASTY = SMTP | {"timeout": 0.2}
+UNKNOWN, BUSY = said(550, "5.1.1 Nobody of that name"), said(450, "4.2.1 Busy")
+
+
+def stage_of(folder: Path, actor: Actor, settings: dict[str, Any] | None = None, **tables: Any) -> Stage:
+    return Stage(folder, settings_of(folder, {"isp": settings or SMTP}, **tables), actor)
