@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 from relay import logs, state_dir, systemd
@@ -20,8 +21,10 @@ from relay.config.secrets import Secrets
 from relay.config.settings import Settings
 from relay.config.watch import Watch
 from relay.config.whole import whole
+from relay.control.alert_memory import AlertMemory
 from relay.control.answers import Answers
 from relay.control.life import RunningLife
+from relay.control.lookout import Lookout
 from relay.control.socket import ControlServer
 from relay.health import Gauges, Health, HealthServer, bound_sockets
 from relay.inbound.listeners import InboundError, Listeners
@@ -30,6 +33,7 @@ from relay.metrics import Metrics
 from relay.spool.contract import SpoolError
 from relay.spool.store import Spool
 from relay.transfer.dispatcher import Dispatcher
+from relay.transfer.webhook import Webhook
 from relay.upstream.construction import upstream_of
 from relay.upstream.contract import Upstream
 from relay.version import VERSION
@@ -141,13 +145,15 @@ class Daemon:
         settings = self._settings
         state_dir.prepare(settings.state_dir)
         exits.enter_context(state_dir.locked(settings.state_dir))
-        self._prepare_series()
+        self.journal.prepare(settings.listener, settings.client, settings.upstream)
         self._spool = await self._open_spool()
         exits.push_async_callback(self._spool.aclose)
         self._upstreams = {name: upstream_of(name, settings, self._secrets) for name in settings.upstream}
         exits.push_async_callback(self._close_upstreams)
+        webhook = Webhook(lambda: self._settings.alerts.webhook, self._secrets, self.journal)
+        await self._keep(exits, "webhook", webhook.run, webhook.close)
         self._dispatcher = Dispatcher(
-            settings, self._spool.outgoing, self._upstreams, self.journal, self._spool.intake.put
+            settings, self._spool.outgoing, self._upstreams, self.journal, self._spool.intake.put, webhook.put
         )
         self._listeners = Listeners(settings, self._secrets, self._spool.intake, self.journal, self._dispatcher.direct)
         self._life = RunningLife(
@@ -160,6 +166,9 @@ class Daemon:
         await self._listeners.start()
         exits.push_async_callback(self._listeners.drain, _INBOUND_DRAIN)
         await self._keep(exits, "watch", self._watch)
+        memory = AlertMemory(settings.state_dir, self.journal)
+        lookout = Lookout(lambda: self._settings, self._life, self._dispatcher.alerts, memory)
+        await self._keep(exits, "lookout", lookout.run)
         await self._keep(exits, "spool", lambda: self._give_up_on_spool(over))
         await self._keep(exits, "reload", lambda: self._reload_on(hang_up))
         self.journal.told("started", version=VERSION, pid=os.getpid())
@@ -174,10 +183,6 @@ class Daemon:
         self.journal.told("draining")
 
     # ---- parts -------------------------------------------------------------------------------------
-
-    def _prepare_series(self) -> None:
-        settings = self._settings
-        self.journal.prepare(settings.listener, settings.client, settings.upstream)
 
     async def _open_spool(self) -> Spool:
         queue = self._settings.queue
@@ -296,7 +301,7 @@ class Daemon:
         except InboundError as error:
             return [str(error)]
         before, self._settings = self._settings, new
-        self._prepare_series()
+        self.journal.prepare(new.listener, new.client, new.upstream)
         logs.configure(new.log.format, new.log.level, new.log.addresses)
         kept = {
             name: upstream
@@ -325,7 +330,7 @@ class Daemon:
         """Return the new settings with what can't change before a restart as it is."""
         old = self._settings
         for key in _NEEDS_RESTART:
-            was, wanted = (_setting(settings, key) for settings in (old, new))
+            was, wanted = map(attrgetter(key), (old, new))
             if was != wanted:
                 self.journal.warned("needs_restart", key=key, text=f"{wanted} comes into force at the next start")
         return new.model_copy(
@@ -385,10 +390,3 @@ class Daemon:
             return self._secrets.store.names()
         except ConfigError:
             return None
-
-
-def _setting(settings: Settings, key: str) -> object:
-    value: object = settings
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value

@@ -94,8 +94,8 @@ class Expiring(Protocol):
         ...
 
     @property
-    def expires_at(self) -> int:
-        """When, in milliseconds."""
+    def expires_at(self) -> int | None:
+        """When, in milliseconds; None where nobody knows."""
         ...
 
 
@@ -150,6 +150,7 @@ class Gauges:
         self._expiries = expiries
         self._spool = spool
         self._seen: set[str] = set()
+        self._ending: set[str] = set()
 
     async def refresh(self) -> None:
         """Set them. Raises what the spool raises."""
@@ -161,9 +162,17 @@ class Gauges:
         for name, expires_at in self._expiries.tokens().items():
             left = (expires_at - now) / 1000 if expires_at is not None else math.nan
             self._metrics.token_expires.labels(name).set(left)
-        for expiry in await self._expiries.expiring():
-            self._metrics.secret_expires.labels(expiry.what).set((expiry.expires_at - now) / 1000)
+        self._set_expiries(await self._expiries.expiring(), now)
         self._set_queue(await self._inspection.counts(), now)
+
+    def _set_expiries(self, expiring: Sequence[Expiring], now: int) -> None:
+        ends = {one.what: one.expires_at for one in expiring if one.expires_at is not None}
+        for what, expires_at in ends.items():
+            self._metrics.secret_expires.labels(what).set((expires_at - now) / 1000)
+        # What is gone, or was renewed without a day, would go on counting down.
+        for what in self._ending - ends.keys():
+            self._metrics.secret_expires.remove(what)
+        self._ending = set(ends)
 
     def _set_spool(self) -> None:
         space = self._spool.space()

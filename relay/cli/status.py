@@ -11,7 +11,6 @@ from relay.cli.link import link_to
 from relay.cli.output import duration_text, print_json, print_table, say
 from relay.cli.remedy import say_remedy
 
-_SOON_DAYS = 30
 _RECENT = ("id", "accepted", "client", "recipients", "event", "upstream", "reply")
 
 
@@ -46,9 +45,14 @@ def status(context: typer.Context) -> None:
         ([row[name] for name in _RECENT] for row in found["recent"]),
         empty="No message has come yet.",
     )
-    for expiry in found["expiring"]:
-        if expiry["days"] <= _SOON_DAYS:
-            say(f"EXPIRES in {expiry['days']} days: {expiry['kind']} {expiry['what']} ({expiry['expires']})")
+    print_table(
+        ("EXPIRES", "KIND", "DAYS LEFT", "ON", "SET"),
+        (
+            [row["what"], row["kind"].replace("_", " "), _days_left(row), _day(row), _age(row)]
+            for row in found["expiring"]
+        ),
+        empty="Nothing that expires is known.",
+    )
 
 
 def _print_state(found: dict[str, Any]) -> None:
@@ -82,3 +86,17 @@ def _quotas(upstream: dict[str, Any]) -> str:
     return ", ".join(
         f"{quota['used']} of {quota['limit']} {name.replace('_', ' ')}" for name, quota in upstream["quotas"].items()
     )
+
+
+def _days_left(expiry: dict[str, Any]) -> str:
+    if expiry["days"] is None:
+        return "unknown"
+    return "EXPIRED" if expiry["days"] < 0 else str(expiry["days"])
+
+
+def _day(expiry: dict[str, Any]) -> str | None:
+    return str(expiry["expires"])[:10] if expiry["expires"] else None
+
+
+def _age(expiry: dict[str, Any]) -> str | None:
+    return f"{expiry['set_days_ago']} days ago" if expiry["set_days_ago"] is not None else None

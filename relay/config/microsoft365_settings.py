@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from relay.config.expiry_date import ExpiryDate
 from relay.config.listener_settings import PrivateKey
 from relay.config.mistake import mistake
 from relay.config.secret_reference import SecretPlace
@@ -28,7 +29,7 @@ DELEGATED_SCOPE: Final = "https://outlook.office.com/SMTP.Send"
 offline_access itself."""
 
 CREDENTIAL_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "client_secret": ("client_secret",),
+    "client_secret": ("client_secret", "client_secret_expires"),
     "certificate": ("certificate", "private_key", "pfx", "passphrase"),
     "federated": ("assertion",),
     "managed_identity": ("identity",),
@@ -103,6 +104,9 @@ class Microsoft365Settings(UpstreamSettings):
         description="how the relay proves that it is that application", examples=['"client_secret"']
     )
     client_secret: SecretPlace | None = Field(default=None, description="client_secret: the secret's value, not its ID")
+    client_secret_expires: ExpiryDate | None = Field(
+        default=None, description="client_secret: the day on which it ends, as Entra shows it (nobody else knows it)"
+    )
     certificate: FilePath | None = Field(default=None, description="certificate: its PEM file")
     private_key: PrivateKey | None = Field(default=None, description="certificate: its private key, a path or a secret")
     pfx: FilePath | None = Field(default=None, description="certificate: both in one PFX (PKCS #12) file")

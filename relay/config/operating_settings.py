@@ -72,10 +72,11 @@ class AlertSettings(Section):
     to: MailAddresses = Field(default=(), description="who gets alerts by mail")
     upstream: Line | None = Field(default=None, description="the upstream alerts go by; default: any that is open")
     webhook: SecretPlace | None = Field(
-        default=None, description="the URL (a secret) to which alerts are posted as JSON"
+        default=None, description="the https URL (a secret) to which alerts are posted as JSON"
     )
     expiry_warning: Duration = Field(
-        default=14 * 86400.0, description="how long before a secret or certificate expires to tell"
+        default=14 * 86400.0,
+        description="how long before a secret or certificate ends to tell; told again 7 days and 1 day before",
     )
     stuck_after: Duration = Field(default=1800.0, description="mail that waits longer is stuck")
 

@@ -44,8 +44,6 @@ WARNED: Final = (
     Unbuilt("upstream", "proxy_username"),
     Unbuilt("upstream", "proxy_password"),
     Unbuilt("upstream", "failover_after"),
-    Unbuilt("alerts", "webhook"),
-    Unbuilt("alerts", "expiry_warning"),
     Unbuilt("console", "address"),
 )
 """`check` and `serve` warn of these and go on. What gets built is taken off the list."""

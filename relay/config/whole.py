@@ -20,6 +20,7 @@ from relay.config.seal import SealedStore
 from relay.config.secret_reference import SecretReference
 from relay.config.secrets import Secrets, file_secret
 from relay.config.service_account import service_account_in
+from relay.config.webhook_url import webhook_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class _Examination:
             if isinstance(upstream, Microsoft365Settings):
                 yield from self._pfx(path, upstream.pfx, upstream.passphrase)
                 yield from self._assertion((*path, "assertion"), upstream.assertion)
+        yield from self._webhook(("alerts", "webhook"), self._draft.alerts.webhook)
 
     def _sealed_store(self) -> Iterator[Fault]:
         # Tokens are kept there too; where no key refers to it, nobody else would look before mail waits.
@@ -204,6 +206,14 @@ class _Examination:
             return
         try:
             service_account_in(self._secrets.resolve(place))
+        except ConfigError as error:
+            yield Fault(path, f"{place}: {error}")
+
+    def _webhook(self, path: KeyPath, place: SecretReference | None) -> Iterator[Fault]:
+        if place is None or path in self._absent or place.aws is not None:  # nobody is asked over the network
+            return
+        try:
+            webhook_url(self._secrets.resolve(place))
         except ConfigError as error:
             yield Fault(path, f"{place}: {error}")
 

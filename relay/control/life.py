@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.secrets import Secrets
 from relay.config.settings import Settings
-from relay.control.expiry import Expiry, expiries
+from relay.control.expiry import Expiry, expiries, soonest_first
 from relay.inbound.listeners import Listeners, ListenerStatus
 from relay.spool.store import Spool
 from relay.transfer.dispatcher import Dispatcher, UpstreamState
@@ -19,7 +19,7 @@ _LOOK_AGAIN = 300.0
 
 
 class RunningLife:
-    """One process. Certificates are looked at once in five minutes, in a thread."""
+    """One process. What expires is looked at once in five minutes, in a thread."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class RunningLife:
         self._dispatcher = dispatcher
         self._expiries: list[Expiry] = []
         self._looked_at = float("-inf")
+        self._looking = asyncio.Lock()
 
     def unready(self) -> str | None:
         """Why no mail can be taken now; None when it can."""
@@ -66,16 +67,17 @@ class RunningLife:
         }
 
     async def expiring(self) -> Sequence[Expiry]:
-        """Return what has a date on which it expires, the soonest first; tokens don't count, they are renewed."""
-        now = time.monotonic()
-        if now - self._looked_at >= _LOOK_AGAIN:
-            self._looked_at = now
-            self._expiries = await asyncio.to_thread(expiries, self._settings(), self._secrets)
+        """Return what expires, the soonest first and what nobody knows last; tokens are renewed, and do not count."""
+        async with self._looking:
+            now = time.monotonic()
+            if now - self._looked_at >= _LOOK_AGAIN:
+                self._looked_at = now
+                self._expiries = await asyncio.to_thread(expiries, self._settings(), self._secrets)
         known = list(self._expiries)
         leaf_expires_at = self._listeners.certificate_expires_at
         if leaf_expires_at is not None:
             known.append(Expiry("tls", "certificate", leaf_expires_at))
-        return sorted(known, key=lambda expiry: expiry.expires_at)
+        return soonest_first(known)
 
     def forget_expiries(self) -> None:
         """Look again at the next occasion: files or settings have changed."""

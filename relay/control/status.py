@@ -45,7 +45,7 @@ class Life(Protocol):
         ...
 
     async def expiring(self) -> Sequence[Expiry]:
-        """Return what has a date on which it expires."""
+        """Return what expires, the soonest first; some of it on a day that nobody knows."""
         ...
 
 
@@ -147,5 +147,8 @@ def _expiry_shape(expiry: Expiry, now: int) -> dict[str, Any]:
         "what": expiry.what,
         "kind": expiry.kind,
         "expires": instant(expiry.expires_at),
-        "days": (expiry.expires_at - now) // _DAY,
+        "days": (expiry.expires_at - now) // _DAY if expiry.expires_at is not None else None,
+        "upstream": expiry.upstream,
+        "set": instant(expiry.set_at),
+        "set_days_ago": (now - expiry.set_at) // _DAY if expiry.set_at is not None else None,
     }

@@ -25,6 +25,7 @@ _FILES = {
     "connection": "",
     "server": "",
     "holds": "",
+    "expiry": "",
 }
 """Whose each file is. In this order the conditions of one row, and the words of a text, are looked at."""
 

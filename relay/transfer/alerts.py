@@ -1,25 +1,31 @@
-"""Tells people once when something needs them, and once more when it is over: in the log and by mail."""
+"""Tells people once when something needs them, and once more when it is over: in the log, by mail and by webhook."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from relay.address import Mailbox, parse_mailbox
-from relay.diagnosis.diagnosis import Diagnosis, lines_of
+from relay.diagnosis.causes import diagnosis_for
+from relay.diagnosis.diagnosis import Diagnosis
 from relay.diagnosis.names import names_of
 from relay.envelope import Body, Envelope, Notify, Origin, Recipient
 from relay.reply import Reply
 from relay.spool.contract import Arrival, SpoolError
 from relay.spool.records import Gate, HoldReason, SpooledMessage
-from relay.transfer.explanation import diagnosis_of_gate, explanation_of
+from relay.transfer import alert
+from relay.transfer.alert import Alert
+from relay.transfer.explanation import diagnosis_of_expiry, diagnosis_of_gate, explanation_of
 from relay.transfer.route import Route, route_for
 from relay.transfer.surroundings import Surroundings
 
 Post: TypeAlias = Callable[[Arrival], Awaitable[None]]
 """Puts a message into the spool."""
+
+Hook: TypeAlias = Callable[[Mapping[str, Any]], None]
+"""Posts an alert's JSON to the webhook, where there is one; returns at once and never raises."""
 
 _DAY = 86_400_000
 
@@ -28,42 +34,34 @@ _QUIET = 900_000
 
 
 class Alerts:
-    """One message a cause, to `alerts.to`. `usable` as in `Postmaster`; without `post` only the log tells."""
+    """One alert a cause, to `alerts.to` and `alerts.webhook`. `usable` as in `Postmaster`; without `post` no mail."""
 
-    def __init__(self, surroundings: Surroundings, usable: Callable[[str], bool], post: Post | None) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        usable: Callable[[str], bool],
+        post: Post | None,
+        hook: Hook = lambda shape: None,
+    ) -> None:
         self._around = surroundings
         self._usable = usable
         self._post = post
-        self._told: set[tuple[str, str]] = set()
+        self._hook = hook
+        self._told: dict[tuple[str, str], int] = {}
         self._quiet: dict[tuple[str, str], tuple[int, int]] = {}
         self._messages_told: dict[tuple[str, str, str], int] = {}
 
     def known(self, gate: Gate) -> None:
         """The gate stood before this process began: it was told of then."""
-        self._told.add((gate.upstream, gate.reason))
+        self._told[gate.upstream, gate.reason.value] = gate.since_at
 
     async def held(self, gate: Gate) -> None:
         """An upstream is held."""
-        diagnosis = diagnosis_of_gate(gate, self._around.settings.upstream)
-        text = (
-            f"The upstream {gate.upstream} is held: {diagnosis.title}.\r\n\r\n{_told(diagnosis, gate.reply)}\r\n"
-            "No mail is lost: it is accepted and kept, nothing bounces, and the upstream is tried again by itself.\r\n"
-            f'"relay explain {gate.upstream}" says how it stands then; '
-            f'"relay queue release --upstream {gate.upstream}" tries again.\r\n'
-        )
-        await self._begin(gate.upstream, gate.reason, f"Relay: {gate.upstream} is held ({gate.reason})", text)
+        await self._begin(alert.held(gate, diagnosis_of_gate(gate, self._around.settings.upstream)))
 
     async def stuck(self, upstream: str, said: Reply | None, minutes: int) -> None:
         """Mail waits for an upstream that could not be reached for long."""
-        settings = self._around.settings.upstream.get(upstream)
-        diagnosis = explanation_of(said, settings, names_of(upstream, settings)).diagnosis
-        text = (
-            f"The upstream {upstream} could not be reached for {minutes} minutes: {diagnosis.title}.\r\n\r\n"
-            f"{_told(diagnosis, said)}\r\n"
-            "Its mail is kept, and tried again and again. "
-            f'"relay explain {upstream}" says how it stands then.\r\n'
-        )
-        await self._begin(upstream, "stuck", f"Relay: mail for {upstream} is stuck", text)
+        await self._begin(alert.stuck(upstream, minutes, self._around.clock(), self._why(upstream, said), said))
 
     async def message_held(
         self, upstream: str, reason: HoldReason, message: SpooledMessage, said: Reply | None
@@ -74,30 +72,56 @@ class Alerts:
             return
         self._messages_told = {told: since for told, since in self._messages_told.items() if at < since + _DAY}
         self._messages_told[key] = at
-        settings = self._around.settings.upstream.get(upstream)
-        names = names_of(upstream, settings, message.header_from)
-        diagnosis = explanation_of(said, settings, names, reason=reason).diagnosis
-        text = (
-            f"A message from {message.header_from or '(nobody)'} is held: {diagnosis.title}.\r\n\r\n"
-            f"{_told(diagnosis, said)}\r\n"
-            f'"relay queue show {message.id}" shows it, "relay queue release {message.id}" sends it again, and '
-            f'"relay queue remove {message.id}" gives it up. Others of this kind are not told of for a day.\r\n'
-        )
+        diagnosis = self._why(upstream, said, reason, message.header_from)
         self._around.journal.warned("alert", upstream=upstream, cause=reason.value, id=message.id)
-        await self._mail(upstream, f"Relay: a message is held ({reason})", text)
+        await self._tell(alert.message_held(upstream, reason, message, at, diagnosis, said))
 
     async def over(self, upstream: str) -> None:
         """Whatever was told of this upstream is over."""
-        told = {key for key in self._told if key[0] == upstream}
+        told = {key: since_at for key, since_at in self._told.items() if key[0] == upstream}
         if not told:
             return
-        self._told -= told
         for key in told:
+            del self._told[key]
             self._quiet[key] = self._quiet_after(key)
         causes = ", ".join(sorted(cause for _, cause in told))
-        text = f"The upstream {upstream} works again (it was: {causes}). What waited is being sent.\r\n"
         self._around.journal.told("alert_over", upstream=upstream, cause=causes)
-        await self._mail(upstream, f"Relay: {upstream} works again", text)
+        await self._tell(alert.over(upstream, causes, min(told.values())))
+
+    # ---- what is looked for now and then; whoever looks remembers of what was told ---------------------------
+
+    def has_way(self) -> bool:
+        """Return whether a mail would leave now; True also where nobody is to get one."""
+        to = self._to()
+        return not to or self._way(to) is not None
+
+    async def ends(self, what: str, kind: str, upstream: str | None, expires_at: int, *, by_mail_only: bool) -> bool:
+        """A secret or certificate ends soon, or has ended. False where the mail has no way and is still to be sent."""
+        table = self._around.settings.upstream.get(upstream or "")
+        diagnosis = diagnosis_of_expiry(what, kind, upstream, table)
+        found = alert.ends(what, kind, upstream, expires_at, self._around.clock(), diagnosis)
+        if by_mail_only:
+            return await self._mail(found)
+        self._around.journal.warned("alert", upstream=upstream, cause=found.event, what=what, expires_at=expires_at)
+        return await self._tell(found)
+
+    async def renewed(self, what: str, kind: str, upstream: str | None, expires_at: int, before_at: int) -> None:
+        """What was told to end, at `before_at`, was renewed."""
+        self._around.journal.told("alert_over", upstream=upstream, cause="expiring", what=what, expires_at=expires_at)
+        await self._tell(alert.renewed(what, kind, upstream, expires_at, before_at))
+
+    async def nearly_used(self, upstream: str, quota: str, used: int, limit: int) -> None:
+        """A daily limit is nearly used up."""
+        names = names_of(upstream, self._around.settings.upstream.get(upstream))
+        diagnosis = diagnosis_for("daily_limit_near", "", names)
+        self._around.journal.warned("alert", upstream=upstream, cause="quota", quota=quota, used=used, limit=limit)
+        await self._tell(alert.nearly_used(upstream, quota, used, limit, self._around.clock(), diagnosis))
+
+    # ---- how it is told ----------------------------------------------------------------------------------
+
+    def _why(self, upstream: str, said: Reply | None, reason: HoldReason | None = None, sender: str = "") -> Diagnosis:
+        settings = self._around.settings.upstream.get(upstream)
+        return explanation_of(said, settings, names_of(upstream, settings, sender), reason=reason).diagnosis
 
     def _quiet_after(self, key: tuple[str, str]) -> tuple[int, int]:
         """Return until when a cause that is over is not told again, and for how long that is."""
@@ -106,41 +130,55 @@ class Alerts:
         quiet = min(2 * before, _DAY) if before and at < until_at + _DAY else _QUIET
         return at + quiet, quiet
 
-    async def _begin(self, upstream: str, cause: str, subject: str, text: str) -> None:
-        key = (upstream, cause)
+    async def _begin(self, found: Alert) -> None:
+        key = (found.about, found.reason)
         if key in self._told or self._around.clock() < self._quiet.get(key, (0, 0))[0]:
             # What is quiet now is told by a later probe, where it lasts.
             return
-        self._told.add(key)
-        self._around.journal.warned("alert", upstream=upstream, cause=cause)
-        await self._mail(upstream, subject, text)
+        self._told[key] = found.since_at
+        self._around.journal.warned("alert", upstream=found.about, cause=found.reason)
+        await self._tell(found)
 
-    async def _mail(self, upstream: str, subject: str, text: str) -> None:
+    async def _tell(self, found: Alert) -> bool:
         settings = self._around.settings
-        to = tuple(one for one in map(parse_mailbox, settings.alerts.to) if one is not None)
+        self._hook(found.shape(settings.hostname, self._around.clock(), settings.log.addresses))
+        return await self._mail(found)
+
+    async def _mail(self, found: Alert) -> bool:
+        """Put it into the spool. False where no upstream would take it."""
+        to = self._to()
         if not to or self._post is None:
-            return
-        # What is captured reaches nobody.
-        others = [name for name, one in settings.upstream.items() if one.type != "capture" and self._usable(name)]
-        route = route_for(settings, (settings.alerts.upstream, *others), self._usable, to[0])
-        if route is None or not (self._usable(route.candidates[0]) or settings.alerts.upstream):
-            self._around.journal.warned("no_way_for_alert", upstream=upstream)
-            return
-        arrival = self._arrival(route, to, subject, text)
+            return True
+        route = self._way(to)
+        if route is None:
+            self._around.journal.warned("no_way_for_alert", upstream=found.upstream)
+            return False
+        arrival = self._arrival(route, to, found)
         try:
             await self._post(arrival)
         except SpoolError as error:
             self._around.journal.failed("alert", error)
-        else:
-            self._around.journal.notice_put(arrival, upstream, "alert")
+            return False
+        self._around.journal.notice_put(arrival, found.about, "alert")
+        return True
 
-    def _arrival(self, route: Route, to: tuple[Mailbox, ...], subject: str, text: str) -> Arrival:
+    def _to(self) -> tuple[Mailbox, ...]:
+        return tuple(one for one in map(parse_mailbox, self._around.settings.alerts.to) if one is not None)
+
+    def _way(self, to: tuple[Mailbox, ...]) -> Route | None:
+        settings = self._around.settings
+        # What is captured reaches nobody.
+        others = [name for name, one in settings.upstream.items() if one.type != "capture" and self._usable(name)]
+        route = route_for(settings, (settings.alerts.upstream, *others), self._usable, to[0])
+        return route if route is not None and (self._usable(route.candidates[0]) or settings.alerts.upstream) else None
+
+    def _arrival(self, route: Route, to: tuple[Mailbox, ...], found: Alert) -> Arrival:
         around = self._around
         id_, at, hostname = around.outgoing.next_id(), around.clock(), around.settings.hostname
         fields = (
             f"From: Relay <{route.author}>",
             f"To: {', '.join(f'<{one}>' for one in to)}",
-            f"Subject: {subject}",
+            f"Subject: {found.subject}",
             f"Date: {format_datetime(datetime.fromtimestamp(at // 1000, UTC))}",
             f"Message-ID: <{id_}@{hostname}>",
             "Auto-Submitted: auto-generated",
@@ -148,7 +186,7 @@ class Alerts:
             "Content-Type: text/plain; charset=utf-8",
             "Content-Transfer-Encoding: 8bit",
         )
-        octets = ("".join(f"{field}\r\n" for field in fields) + "\r\n" + text).encode()
+        octets = ("".join(f"{field}\r\n" for field in fields) + "\r\n" + found.text).encode()
         eight_bit = not octets.isascii()
         return Arrival(
             id=id_,
@@ -169,10 +207,3 @@ class Alerts:
             give_up_at=at + round(1000 * around.settings.queue.give_up),
             notice=True,
         )
-
-
-def _told(diagnosis: Diagnosis, said: Reply | None) -> str:
-    """Return the lines of a diagnosis, and the words on which it rests."""
-    by = f"{said.said_by} said" if said is not None and said.said_by != "relay" else "What happened"
-    quoted = [f"{by}: {said}"] if said is not None else []
-    return "".join(f"{line}\r\n" for line in (*lines_of(diagnosis.shape()), *quoted))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from relay.config.settings import Settings
 from relay.journal import Journal
 from relay.spool.contract import Outgoing, SpoolError
-from relay.transfer.alerts import Alerts, Post
+from relay.transfer.alerts import Alerts, Hook, Post
 from relay.transfer.custody import RENEW_EVERY, Custody
 from relay.transfer.direct import Direct
 from relay.transfer.direct_record import Records
@@ -38,7 +38,10 @@ class UpstreamState:
 
 
 class Dispatcher:
-    """The transfer stage. `upstreams` are opened and closed by whoever made them; `post` puts alerts into the queue."""
+    """The transfer stage. `upstreams` are opened and closed by whoever made them.
+
+    `post` puts alerts into the queue, `hook` hands them to the webhook.
+    """
 
     def __init__(
         self,
@@ -47,13 +50,14 @@ class Dispatcher:
         upstreams: Mapping[str, Upstream],
         journal: Journal,
         post: Post | None = None,
+        hook: Hook = lambda shape: None,
     ) -> None:
         self._around = Surroundings(settings, outgoing, journal)
         self._custody = Custody(outgoing, self._around.clock)
-        self._alerts = Alerts(self._around, self.usable, post)
+        self.alerts = Alerts(self._around, self.usable, post, hook)
         postmaster = Postmaster(self._around, self.usable)
-        self._settling = Settling(self._around, self._custody, postmaster, self._alerts)
-        self.direct = Direct(self._around, self._lane_of, Records(self._around, postmaster, self._alerts))
+        self._settling = Settling(self._around, self._custody, postmaster, self.alerts)
+        self.direct = Direct(self._around, self._lane_of, Records(self._around, postmaster, self.alerts))
         self._upstreams = dict(upstreams)
         self._lanes: dict[str, Lane] = {}
         self._leaving: set[Lane] = set()
@@ -144,10 +148,10 @@ class Dispatcher:
 
     def _open(self, upstream: Upstream) -> None:
         settings = self._around.settings.upstream[upstream.name]
-        lane = Lane(upstream, settings, self._around, self._custody, self._settling, self._alerts)
+        lane = Lane(upstream, settings, self._around, self._custody, self._settling, self.alerts)
         gate = lane.standing.gate
         if gate is not None:
-            self._alerts.known(gate)
+            self.alerts.known(gate)
             self._around.journal.upstream_held(gate, diagnosis_of_gate(gate, self._around.settings.upstream))
         self._lanes[upstream.name] = lane
         self._around.outgoing.hand_to(upstream.name, lane)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.causes import (
     aadsts_in,
@@ -107,6 +108,18 @@ def diagnosis_of_gate(gate: Gate, upstreams: Mapping[str, UpstreamSettings]) -> 
     """Return why an upstream is held."""
     upstream = upstreams.get(gate.upstream)
     return explanation_of(gate.reply, upstream, names_of(gate.upstream, upstream), reason=gate.reason).diagnosis
+
+
+def diagnosis_of_expiry(what: str, kind: str, upstream: str | None, table: UpstreamSettings | None) -> Diagnosis:
+    """Return what is to be done about something that ends: `what` and `kind` as `relay status` shows them."""
+    if kind != "certificate":
+        row = f"expires_{kind}"
+    elif upstream is None:
+        row = "expires_authority" if what == "tls.authority" else "expires_tls"
+    else:
+        own = isinstance(table, Microsoft365Settings)
+        row = "expires_certificate" if own else "expires_client_certificate"
+    return diagnosis_for(row, "", names_of(upstream, table) if upstream is not None else {})
 
 
 def diagnosis_of_failure(row: str, said: Reply, upstream: UpstreamSettings | None, names: Names) -> Diagnosis:
