@@ -13,7 +13,7 @@ from relay.control.marks import mark_due, nearly_used, quota_due
 from relay.transfer.clock import Clock, wall_clock
 from relay.transfer.dispatcher import UpstreamState
 
-_EVERY = 15.0
+_EVERY = 5.0
 
 
 class Watched(Protocol):

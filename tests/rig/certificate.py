@@ -38,12 +38,16 @@ class CertificateAuthority:
         self.path = folder / "authority.pem"
         self._authority.cert_pem.write_to_path(str(self.path))
 
-    def leaf(self, *names: str, expired: bool = False) -> Leaf:
-        """A certificate for these names and addresses; without any, for localhost, 127.0.0.1 and ::1."""
+    def leaf(self, *names: str, expired: bool = False, days: float | None = None) -> Leaf:
+        """A certificate for these names and addresses; without any, for localhost, 127.0.0.1 and ::1.
+
+        It is good for `days`, else for long.
+        """
         self._count += 1
+        days = -1 if expired else days
         issued = self._authority.issue_cert(
             *(names or ("localhost", "127.0.0.1", "::1")),
-            not_after=datetime.now(UTC) - timedelta(days=1) if expired else None,
+            not_after=datetime.now(UTC) + timedelta(days=days) if days is not None else None,
             key_type=trustme.KeyType.ECDSA,
         )
         certificate, private_key = self._folder / f"leaf{self._count}.pem", self._folder / f"leaf{self._count}.key"

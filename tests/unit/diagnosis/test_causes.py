@@ -19,12 +19,16 @@ from relay.upstream.contract import Cause
 
 FOLDER = Path(__file__).parents[3] / "relay" / "diagnosis"
 KINDS = {str(kind) for kind in NoticeKind if kind is not NoticeKind.FAILED}
+ENDS = {
+    f"expires_{what}"
+    for what in ("client_secret", "certificate", "client_certificate", "tls", "authority", "sign_in")
+}
 EXPLAINED = (
     {row.key for row in rows()}
     | {cause.value for cause in Cause if cause is not Cause.TOKEN_REFUSED}
     | {f"hold_{reason}" for reason in HoldReason}
     | KINDS
-    | {"gave_up", "greeting_missing", *ROWS}
+    | {"gave_up", "greeting_missing", "daily_limit_near", *ROWS, *ENDS}
 )
 
 
