@@ -34,6 +34,10 @@ def webhook_url(text: str) -> WebhookUrl:
         raise ConfigError("no URL; copy it anew, it begins with https://") from error
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ConfigError("no URL of the web; copy it anew, it begins with https://")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError as error:
+        raise ConfigError("no host of the web in the URL; copy it anew") from error
     secure = parts.scheme == "https"
     if not secure and _public(parts.hostname):
         raise ConfigError("http:// would show the alerts to the whole network; write https://")

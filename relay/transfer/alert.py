@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -15,7 +16,7 @@ Event: TypeAlias = Literal["held", "stuck", "message_held", "expiring", "expired
 
 _DAY = 86_400_000
 
-_NOTHING_TO_DO: Final = {"title": None, "cause": None, "actor": None, "actions": [], "link": None}
+_NOTHING_TO_DO: Final[Mapping[str, Any]] = {"title": None, "cause": None, "actor": None, "actions": [], "link": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,9 @@ class Alerts:
         self._messages_told: dict[tuple[str, str, str], int] = {}
 
     def known(self, gate: Gate) -> None:
-        """The gate stood before this process began: it was told of then."""
-        self._told[gate.upstream, gate.reason.value] = gate.since_at
+        """The gate stood before this process began: it was told of then, unless an operator put it up."""
+        if gate.reason is not HoldReason.OPERATOR:
+            self._told[gate.upstream, gate.reason.value] = gate.since_at
 
     async def held(self, gate: Gate) -> None:
         """An upstream is held."""

@@ -111,7 +111,8 @@ class Webhook:
         for tried, pause in enumerate((*self._pauses, None), 1):
             answer = await self._tried(shape)
             if answer.taken:
-                self._journal.told("webhook_posted", alert=shape["event"], upstream=shape["upstream"], attempts=tried)
+                values = {"alert": shape["event"], "upstream": shape["upstream"], "attempts": tried}
+                self._journal.told("webhook_posted", **values)
                 return
             if answer.lasting or pause is None or self._closing.is_set():
                 self._lost(shape, answer.trouble)
@@ -132,7 +133,7 @@ class Webhook:
             async with asyncio.timeout(_LONGEST):
                 return await detached("webhook", functools.partial(_posted_to, place, self._secrets, octets))
         except TimeoutError:
-            return Answer(0, f"alerts.webhook did not answer in {_LONGEST:.0f} s; see whether a firewall stands between")
+            return Answer(0, _late(_LONGEST))
 
 
 def _posted_to(place: SecretReference, secrets: Secrets, octets: bytes) -> Answer:
@@ -189,6 +190,10 @@ def _answer(status: int, retry_after: str) -> Answer:
     return Answer(status, f"alerts.webhook answered HTTP {status}; {cure}", pause)
 
 
+def _late(seconds: float) -> str:
+    return f"alerts.webhook did not answer in {seconds:.0f} s; see whether a firewall stands between"
+
+
 def _trouble(error: OSError) -> str:
     """Say what a failed connection means. The error's own text may quote the host."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -201,5 +206,5 @@ def _trouble(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return "the host of alerts.webhook has no address; correct the URL, or see whether this machine has DNS"
     if isinstance(error, TimeoutError):
-        return f"alerts.webhook did not answer in {_SECONDS:.0f} s; see whether a firewall stands between"
+        return _late(_SECONDS)
     return f"alerts.webhook cannot be reached: {error.strerror or 'the connection broke'}; see that it listens there"

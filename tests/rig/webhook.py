@@ -30,7 +30,7 @@ class Post:
 
 
 class WebhookServer:
-    """Listens on 127.0.0.1, in TLS where it has a `leaf`. `answers` are (status, header, its value), each given once."""
+    """Listens on 127.0.0.1, in TLS where it has a `leaf`. `answers`: (status, header, its value), each given once."""
 
     def __init__(self, leaf: Leaf | None = None) -> None:
         self.posts: list[Post] = []
@@ -41,10 +41,10 @@ class WebhookServer:
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
 
-            def do_POST(self) -> None:
+            def do_POST(self) -> None:  # noqa: N802 - the library's name
                 outer.take(self)
 
-            def do_GET(self) -> None:
+            def do_GET(self) -> None:  # noqa: N802
                 self.send_error(405)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name

@@ -225,3 +225,39 @@ async def test_a_quota_that_admits_one_now_and_then_is_told_once(tmp_path: Path)
         assert m365.probes >= 3, "it was open in between"
         subjects = [parsed(offer)["Subject"] for offer in other.offers]
         assert subjects == ["Relay: m365 is held (quota)", "Relay: m365 works again"]
+
+
+async def test_a_webhook_hears_of_what_mail_tells(tmp_path: Path) -> None:
+    heard: list[tuple[str, str, str]] = []
+    settings = settings_of(tmp_path, {"m365": M365, "other": SMTP})
+    async with Stage(tmp_path, settings, Actor("m365"), Actor("other")) as stage:
+        around = Surroundings(settings, stage.spool.outgoing, Journal(stage.metrics))
+        alerts = Alerts(
+            around,
+            lambda _: True,
+            None,
+            lambda shape: heard.append((shape["event"], shape["upstream"], shape["reason"])),
+        )
+        gate = Gate("m365", HoldReason.AUTH, 0, said(535, "5.7.8 No"), None)
+        for _ in range(3):
+            await alerts.held(gate)
+            await alerts.stuck("other", None, 31)
+        await alerts.over("m365")
+        await alerts.over("m365")
+        await alerts.held(gate)
+        assert heard == [("held", "m365", "auth"), ("stuck", "other", "stuck"), ("over", "m365", "auth")]
+        assert alerts.has_way()
+
+
+async def test_what_an_operator_held_before_a_restart_ends_unsaid(tmp_path: Path) -> None:
+    heard: list[str] = []
+    settings = settings_of(tmp_path, {"isp": SMTP})
+    async with Stage(tmp_path, settings, Actor("isp")) as stage:
+        around = Surroundings(settings, stage.spool.outgoing, Journal(stage.metrics))
+        alerts = Alerts(around, lambda _: True, None, lambda shape: heard.append(shape["event"]))
+        alerts.known(Gate("isp", HoldReason.OPERATOR, 0, None, None))
+        await alerts.over("isp")
+        assert heard == []
+        alerts.known(Gate("isp", HoldReason.AUTH, 0, None, None))
+        await alerts.over("isp")
+        assert heard == ["over"]

@@ -115,6 +115,9 @@ class Known:
     def tokens(self) -> dict[str, int | None]:
         return self._tokens
 
+    def change(self, expiring: list[Expiry]) -> None:
+        self._expiring = expiring
+
     async def expiring(self) -> list[Expiry]:
         return self._expiring
 
@@ -194,3 +197,21 @@ async def test_gauges_show_the_spool_though_it_can_count_nothing(
     names = ("writable", "free_bytes", "reserve_bytes")
     found = [metrics.registry.get_sample_value(f"relay_spool_{name}") for name in names]
     assert found == pytest.approx([writable, free, reserve], nan_ok=True)
+
+
+async def test_what_no_longer_ends_on_a_known_day_has_no_gauge() -> None:
+    metrics = Metrics("1")
+    now = time.time_ns() // 1_000_000
+    known = Known({}, [Expiry("a", "client_secret", now + 5000, "a"), Expiry("b", "app_password", None, "b")])
+    gauges = Gauges(metrics, Counted(QueueCounts({}, {})), list, lambda _: 0, known, ROOMY)
+
+    def value(what: str) -> float | None:
+        return metrics.registry.get_sample_value("relay_secret_expires_seconds", {"what": what})
+
+    await gauges.refresh()
+    assert value("a") == pytest.approx(5, abs=1)
+    assert value("b") is None
+    known.change([Expiry("a", "client_secret", None, "a"), Expiry("b", "certificate", now - 9000, "b")])
+    await gauges.refresh()
+    assert value("a") is None
+    assert value("b") == pytest.approx(-9, abs=1)

@@ -33,6 +33,8 @@ def test_what_will_do(text: str, url: WebhookUrl) -> None:
         ("hook.test/SECRET", "no URL of the web"),
         ("ftp://hook.test/SECRET", "begins with https://"),
         ("https:///SECRET", "no URL of the web"),
+        ("https://hook..test/SECRET", "no host of the web"),
+        (f"https://{64 * 'h'}.test/SECRET", "no host of the web"),
         ("https://hook.test:SECRET/", "no URL"),
         ("https://hook.test/SEC RET", "holds blanks"),
         ("https://hook.test/SECRET\nSECRET", "holds blanks"),
