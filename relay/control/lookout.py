@@ -101,9 +101,7 @@ class Lookout:
         await self._save()
 
     async def _tell(self, expiry: Expiry, expires_at: int, *, by_mail_only: bool) -> bool:
-        return await self._alerts.ends(
-            expiry.what, expiry.kind, expiry.upstream, expires_at, by_mail_only=by_mail_only
-        )
+        return await self._alerts.ends(expiry.what, expiry.kind, expiry.upstream, expires_at, by_mail_only=by_mail_only)
 
     async def _look_at_limits(self, upstream: str, quotas: Mapping[str, tuple[int, int]]) -> None:
         known = self._memory.quotas

@@ -41,10 +41,10 @@ class WebhookServer:
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
 
-            def do_POST(self) -> None:  # noqa: N802 - the library's name
+            def do_POST(self) -> None:
                 outer.take(self)
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 self.send_error(405)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name

@@ -100,9 +100,7 @@ async def test_over_tls_from_a_trusted_authority_only(tmp_path: Path, monkeypatc
         ([(400, "", "")], 0, 1),
     ],
 )
-async def test_what_is_tried_again(
-    tmp_path: Path, answers: list[tuple[int, str, str]], posts: int, tries: int
-) -> None:
+async def test_what_is_tried_again(tmp_path: Path, answers: list[tuple[int, str, str]], posts: int, tries: int) -> None:
     with WebhookServer() as server:
         server.answers.extend(answers)
         async with hooked(server.url, tmp_path) as (hook, lines, _):

@@ -20,8 +20,7 @@ from relay.upstream.contract import Cause
 FOLDER = Path(__file__).parents[3] / "relay" / "diagnosis"
 KINDS = {str(kind) for kind in NoticeKind if kind is not NoticeKind.FAILED}
 ENDS = {
-    f"expires_{what}"
-    for what in ("client_secret", "certificate", "client_certificate", "tls", "authority", "sign_in")
+    f"expires_{what}" for what in ("client_secret", "certificate", "client_certificate", "tls", "authority", "sign_in")
 }
 EXPLAINED = (
     {row.key for row in rows()}
