@@ -71,13 +71,13 @@ class WebhookServer:
         octets = request.rfile.read(int(request.headers["Content-Length"]))
         self.tries += 1
         status, name, value = self.answers.popleft() if self.answers else (204, "", "")
+        if 200 <= status < 300:
+            self.posts.append(Post(request.path, dict(request.headers.items()), octets))
         request.send_response(status)
         if name:
             request.send_header(name, value)
         request.send_header("Content-Length", "0")
         request.end_headers()
-        if 200 <= status < 300:
-            self.posts.append(Post(request.path, dict(request.headers.items()), octets))
 
     def wait_for(self, count: int, seconds: float = 30.0) -> list[Post]:
         """The posts, once there are `count` of them."""

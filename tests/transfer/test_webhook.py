@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Lines(Journal):
         return [values for name, values in self.lines if name == event]
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def hooked(
     url: str, folder: Path, pauses: tuple[float, ...] = (0.05, 0.05)
 ) -> AsyncIterator[tuple[Webhook, Lines, asyncio.Task[None]]]:
@@ -141,7 +141,7 @@ def _garbled() -> socket.socket:
 
     def answer() -> None:
         connected, _ = listening.accept()
-        with connected:
+        with connected, contextlib.suppress(OSError):
             connected.recv(1024)
             connected.sendall(b"220 mail.clinic.test ESMTP\r\n")
             connected.shutdown(socket.SHUT_WR)
