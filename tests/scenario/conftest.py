@@ -8,6 +8,7 @@ import pytest
 
 from tests.rig.relay import RelayProcess
 from tests.rig.scripted import ScriptedServer
+from tests.rig.simulated import SimulatorThread
 from tests.rig.toml import Value
 
 StartRelay = Callable[..., RelayProcess]
@@ -18,6 +19,14 @@ def provider() -> Iterator[ScriptedServer]:
     """The upstream."""
     with ScriptedServer() as server:
         yield server
+
+
+@pytest.fixture
+def cloud() -> Iterator[SimulatorThread]:
+    """Microsoft 365 and its authority, as the simulator plays them."""
+    running = SimulatorThread()
+    yield running
+    running.close()
 
 
 def plain_settings(port: int, **queue: Value) -> dict[str, Value]:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from relay.simulator.federation import Issuer
 from relay.simulator.simulator import Simulator
+from tests.rig.simulated import SimulatorThread, microsoft365_upstream
 from tests.rig.toml import Value
 from tests.scenario.conftest import StartRelay, plain_settings
 from tests.scenario.test_relays import send
-from tests.scenario.test_tokens import SimulatorThread
 
 
 @dataclass(slots=True)
@@ -32,25 +31,8 @@ class Kind:
     secrets: list[str] = field(default_factory=list)
 
 
-@pytest.fixture
-def cloud() -> Iterator[SimulatorThread]:
-    running = SimulatorThread()
-    yield running
-    running.close()
-
-
 def _microsoft(simulator: Simulator, **keys: Value) -> dict[str, Value]:
-    return {
-        "type": "microsoft365",
-        "host": simulator.host,
-        "port": simulator.microsoft365.port,
-        "ca_file": str(simulator.ca_file),
-        "authority": simulator.authority_url,
-        "mailbox": simulator.mailbox,
-        "tenant": simulator.tenant,
-        "client_id": simulator.client_id,
-        **keys,
-    }
+    return microsoft365_upstream(simulator, **keys)
 
 
 def _federated(cloud: SimulatorThread, folder: Path) -> Kind:

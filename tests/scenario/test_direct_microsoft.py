@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from relay.simulator.simulator import Simulator
 from tests.rig.relay import RelayProcess
+from tests.rig.simulated import SimulatorThread, microsoft365_upstream
 from tests.rig.toml import Value
 from tests.scenario.conftest import StartRelay
 from tests.scenario.test_direct import MESSAGE, direct_settings, queue_of
-from tests.scenario.test_tokens import SimulatorThread
-
-
-@pytest.fixture
-def cloud() -> Iterator[SimulatorThread]:
-    running = SimulatorThread()
-    yield running
-    running.close()
 
 
 def _microsoft(simulator: Simulator, secret: str, folder: Path) -> tuple[dict[str, Value], dict[str, str]]:
-    upstream: dict[str, Value] = {
-        "type": "microsoft365",
-        "host": simulator.host,
-        "port": simulator.microsoft365.port,
-        "ca_file": str(simulator.ca_file),
-        "authority": simulator.authority_url,
-        "mailbox": simulator.mailbox,
-        "tenant": simulator.tenant,
-        "client_id": simulator.client_id,
-        "credential": "client_secret",
-        "client_secret": {"env": "CLIENT_SECRET"},
-    }
+    upstream: dict[str, Value] = microsoft365_upstream(
+        simulator, credential="client_secret", client_secret={"env": "CLIENT_SECRET"}
+    )
     return direct_settings(9) | {"upstream": {"provider": upstream}}, {"CLIENT_SECRET": secret}
 
 

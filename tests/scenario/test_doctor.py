@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from tests.rig.certificate import CertificateAuthority
 from tests.rig.relay import RelayProcess
 from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
+from tests.rig.simulated import SimulatorThread, microsoft365_upstream
 from tests.rig.toml import Value
 from tests.scenario.conftest import StartRelay, plain_settings
 from tests.scenario.test_relays import send
-from tests.scenario.test_tokens import SimulatorThread
 
 AUTHORITY_STEPS = "configuration dns port greeting tls token ehlo auth mail rcpt rset"
 LOGIN_FAILS = "configuration+ dns+ port+ greeting+ tls+ token+ ehlo+ auth- mail? rcpt? rset?"
@@ -25,27 +25,8 @@ TOKEN_FAILS = "configuration+ dns+ port+ greeting+ tls+ token- ehlo+ auth? mail?
 _MARKS = {"ok": "+", "failed": "-", "not_reached": "?"}
 
 
-@pytest.fixture
-def cloud() -> Iterator[SimulatorThread]:
-    running = SimulatorThread()
-    yield running
-    running.close()
-
-
 def _office365(simulator: Simulator, **more: Value) -> dict[str, Value]:
-    return {
-        "type": "microsoft365",
-        "host": simulator.host,
-        "port": simulator.microsoft365.port,
-        "ca_file": str(simulator.ca_file),
-        "authority": simulator.authority_url,
-        "mailbox": simulator.mailbox,
-        "tenant": simulator.tenant,
-        "client_id": simulator.client_id,
-        "credential": "client_secret",
-        "client_secret": {"env": "CLIENT_SECRET"},
-        **more,
-    }
+    return microsoft365_upstream(simulator, credential="client_secret", client_secret={"env": "CLIENT_SECRET"}, **more)
 
 
 def _settings(senders: list[str], **upstreams: dict[str, Value]) -> dict[str, Value]:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -12,37 +11,21 @@ import pytest
 from relay.control.socket import connect
 from tests.rig.relay import RelayProcess
 from tests.rig.scripted import ScriptedServer
+from tests.rig.simulated import SimulatorThread, microsoft365_upstream
 from tests.rig.toml import Value
 from tests.rig.waiting import wait_until
 from tests.scenario.conftest import StartRelay, plain_settings
 from tests.scenario.test_relays import send
-from tests.scenario.test_tokens import SimulatorThread
 
 WRONG = "zQ8Q~wrong-client-secret-value"
-
-
-@pytest.fixture
-def cloud() -> Iterator[SimulatorThread]:
-    running = SimulatorThread()
-    yield running
-    running.close()
 
 
 def _settings(cloud: SimulatorThread, other: ScriptedServer) -> dict[str, Value]:
     simulator = cloud.simulator
     plain = plain_settings(other.port)
-    office365: dict[str, Value] = {
-        "type": "microsoft365",
-        "host": simulator.host,
-        "port": simulator.microsoft365.port,
-        "ca_file": str(simulator.ca_file),
-        "authority": simulator.authority_url,
-        "mailbox": simulator.mailbox,
-        "tenant": simulator.tenant,
-        "client_id": simulator.client_id,
-        "credential": "client_secret",
-        "client_secret": {"sealed": "office365"},
-    }
+    office365: dict[str, Value] = microsoft365_upstream(
+        simulator, credential="client_secret", client_secret={"sealed": "office365"}
+    )
     upstreams = plain["upstream"]
     assert isinstance(upstreams, dict)
     return plain | {

@@ -1,79 +1,26 @@
 """Tokens of Microsoft 365 against the simulator: fetched, renewed, kept, refused."""
 
-import asyncio
 import smtplib
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
-
-import pytest
 
 from relay.simulator.simulator import Simulator
 from tests.rig.relay import RelayProcess
+from tests.rig.simulated import SimulatorThread, microsoft365_upstream
 from tests.rig.toml import Value
 from tests.rig.waiting import wait_until
 from tests.scenario.conftest import StartRelay, plain_settings
 from tests.scenario.test_relays import send
 
-T = TypeVar("T")
-
-
-class SimulatorThread:
-    """The simulator in a loop of its own."""
-
-    def __init__(self, **options: Any) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.simulator = Simulator(**{"messages_per_minute": 0, **options})
-        self._run(self.simulator.__aenter__())
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
-
-    def do(self, change: Callable[[Simulator], object]) -> None:
-        """Change something in the simulator's own loop."""
-
-        async def changed() -> None:
-            change(self.simulator)
-
-        self._run(changed())
-
-    def wait_for(self, count: int) -> None:
-        """Return once so many messages have come in all."""
-        self._run(self.simulator.wait_for(count, 30))
-
-    def close(self) -> None:
-        """End it."""
-        self._run(self.simulator.__aexit__(None, None, None))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-@pytest.fixture
-def cloud() -> Iterator[SimulatorThread]:
-    running = SimulatorThread()
-    yield running
-    running.close()
-
 
 def _settings(simulator: Simulator, **more: Value) -> dict[str, Value]:
-    upstream: dict[str, Value] = {
-        "type": "microsoft365",
-        "host": simulator.host,
-        "port": simulator.microsoft365.port,
-        "ca_file": str(simulator.ca_file),
-        "authority": simulator.authority_url,
-        "mailbox": simulator.mailbox,
-        "tenant": simulator.tenant,
-        "client_id": simulator.client_id,
-        "messages_per_minute": 10000,
+    upstream: dict[str, Value] = microsoft365_upstream(
+        simulator,
+        messages_per_minute=10000,
         **({"credential": "client_secret", "client_secret": {"env": "CLIENT_SECRET"}} | more),
-    }
+    )
     return plain_settings(9) | {"upstream": {"provider": upstream}}
 
 
