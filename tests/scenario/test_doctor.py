@@ -26,7 +26,8 @@ _MARKS = {"ok": "+", "failed": "-", "not_reached": "?"}
 
 
 def _office365(simulator: Simulator, **more: Value) -> dict[str, Value]:
-    return microsoft365_upstream(simulator, credential="client_secret", client_secret={"env": "CLIENT_SECRET"}, **more)
+    keys: dict[str, Value] = {"credential": "client_secret", "client_secret": {"env": "CLIENT_SECRET"}}
+    return microsoft365_upstream(simulator, **(keys | more))
 
 
 def _settings(senders: list[str], **upstreams: dict[str, Value]) -> dict[str, Value]:
