@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from relay.config.mistake import mistake
 from relay.config.nearest import choice
 from relay.config.presets import PRESETS
+from relay.config.providers import provider_at
 from relay.config.quantities import Duration
 from relay.config.secret_reference import SecretPlace
 from relay.config.section import Count, FilePath, Line, MailAddress, https_url, several
@@ -120,6 +121,12 @@ class SmtpSettings(UpstreamSettings):
         by_security = _PORTS.get(str(security), 587)
         port = by_security if "security" in value and security != preset.get("security") else None
         return {"port": by_security} | dict(preset) | ({"port": port} if port else {}) | value
+
+    @property
+    def account(self) -> str | None:
+        """Microsoft and Google mind the From also of those who log in to them by this type."""
+        minds = provider_at(self.host) in {"microsoft365", "gmail"}
+        return self.username if minds and self.username is not None and "@" in self.username else None
 
 
 class CaptureSettings(UpstreamSettings):

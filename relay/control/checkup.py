@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from relay.address import Mailbox
+from relay.config.providers import provider_of
 from relay.config.upstream_settings import UpstreamSettings
 from relay.control.shapes import instant, reply_text
 from relay.diagnosis.causes import diagnosis_for
@@ -16,7 +17,7 @@ from relay.doctor.findings import Finding, findings_of, findings_of_probe
 from relay.doctor.steps import Result, Step
 from relay.reply import Reply
 from relay.spool.records import Gate
-from relay.transfer.classification import Stage, provider_of
+from relay.transfer.classification import Stage
 from relay.transfer.explanation import explanation_at
 from relay.upstream.contract import Upstream
 from relay.upstream.rehearsal import Trial

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from relay.config.providers import Provider
 from relay.reply import reply
 from relay.spool.records import Claim
 from relay.transfer.attempt import Attempt
-from relay.transfer.classification import Provider
 from relay.transfer.custody import Custody
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Deferred, Outcome, Uncertain

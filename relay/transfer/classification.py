@@ -11,20 +11,14 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-from relay.config.upstream_settings import UpstreamSettings
+from relay.config.providers import Provider
 from relay.reply import EnhancedStatus, Reply
 from relay.spool.records import HoldReason
 from relay.transfer.outcome import Deferred, Failed, Hold, Outcome, Scope
 from relay.upstream.contract import Cause, Phase
 
-Provider = Literal["microsoft365", "gmail", "ses", "smtp"]
 Named = Literal["sender", "recipient", "other", "nobody"]
 
-_HOSTS: tuple[tuple[Provider, tuple[str, ...]], ...] = (
-    ("microsoft365", ("office365.com", "office365.us", "outlook.com", "outlook.cn", "azurecomm.net")),
-    ("gmail", ("gmail.com", "googlemail.com", "google.com")),
-    ("ses", ("amazonaws.com", "amazonaws.com.cn")),
-)
 _STATUS_RANGE = re.compile(r"(\d)\.(\d+)\.(?:(\d+)(?:-(\d+))?|\*)")
 
 
@@ -46,15 +40,6 @@ def stage_of(phase: Phase) -> Stage:
     if phase <= Phase.STARTTLS:
         return Stage.OPENING
     return {Phase.AUTH: Stage.AUTH, Phase.MAIL: Stage.MAIL, Phase.RCPT: Stage.RCPT}.get(phase, Stage.DATA)
-
-
-def provider_of(upstream: UpstreamSettings) -> Provider:
-    """Return whose replies an upstream gives: by its type, or by its host where the type is `smtp`."""
-    if upstream.type == "microsoft365" or upstream.type == "gmail" or upstream.type == "ses":
-        return upstream.type  # type: ignore[return-value]  # narrowed by the comparison above
-    host = f".{upstream.host.casefold().rstrip('.')}"
-    found = (name for name, domains in _HOSTS if any(host.endswith(f".{domain}") for domain in domains))
-    return next(found, "smtp")
 
 
 @dataclass(frozen=True, slots=True)

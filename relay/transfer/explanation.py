@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.config.providers import Provider, provider_of
 from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.causes import (
     aadsts_in,
@@ -20,7 +21,7 @@ from relay.diagnosis.diagnosis import Actor, Diagnosis
 from relay.diagnosis.names import Names, names_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import Gate, HoldReason
-from relay.transfer.classification import Occasion, Provider, Row, Stage, provider_of, row_for
+from relay.transfer.classification import Occasion, Row, Stage, row_for
 from relay.transfer.settlement import NO_FINAL_REPLY
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import reply_for

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Sequence
 
+from relay.config.providers import provider_of
 from relay.config.upstream_settings import UpstreamSettings
 from relay.reply import Reply
 from relay.spool.records import Claim, Gate
 from relay.transfer.alerts import Alerts
 from relay.transfer.attempts import Attempts
-from relay.transfer.classification import provider_of
 from relay.transfer.clock import steady_clock
 from relay.transfer.custody import Custody
 from relay.transfer.meter import Meter

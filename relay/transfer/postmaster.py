@@ -12,7 +12,8 @@ from relay.spool.records import Claim, RecipientState, Settlement
 from relay.transfer.automatic import is_notice
 from relay.transfer.bounce import Original, Stamp, bounce_for
 from relay.transfer.dsn import Customs, Finding, Notice, NoticeKind, notices_due
-from relay.transfer.route import Route, account_of, route_for
+from relay.transfer.route import Route, route_for
+from relay.transfer.sender_rights import account_of
 from relay.transfer.surroundings import Surroundings
 
 _HEADER_MOST = 256 * 1024

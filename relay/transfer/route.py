@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from relay.address import Mailbox, ReversePath, parse_mailbox
-from relay.config.provider_settings import SmtpSettings
+from relay.address import Mailbox, ReversePath
+from relay.config.providers import provider_of
 from relay.config.settings import Settings
-from relay.config.upstream_settings import UpstreamSettings
-from relay.transfer.classification import provider_of
+from relay.transfer.sender_rights import account_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +39,3 @@ def route_for(
         # These providers refuse MAIL FROM:<>, and a From that is not the account's (SES: not verified).
         return Route(candidates, account, account)
     return Route(candidates, None, Mailbox("MAILER-DAEMON", settings.hostname))
-
-
-def account_of(upstream: UpstreamSettings) -> Mailbox | None:
-    """Return the mailbox as which a provider wants everything sent; None where any reverse-path will do.
-
-    Microsoft and Google mind it also where they are reached by type = "smtp", with a login.
-    """
-    if upstream.account is not None:
-        return parse_mailbox(upstream.account)
-    minds = provider_of(upstream) in {"microsoft365", "gmail"}
-    return parse_mailbox(upstream.username or "") if minds and isinstance(upstream, SmtpSettings) else None

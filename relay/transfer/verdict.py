@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from relay.config.providers import Provider
 from relay.reply import Reply, reply
 from relay.spool.records import Claim, HoldReason
-from relay.transfer.classification import Named, Occasion, Provider, Stage, outcome_for, stage_of
+from relay.transfer.classification import Named, Occasion, Stage, outcome_for, stage_of
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed, Scope, Uncertain
 from relay.upstream.contract import Cause, Conversation, Phase
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from relay.config.providers import Provider
 from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.simulator.faults import Fault, known_faults
-from relay.transfer.classification import Provider
 from relay.transfer.explanation import explanation_of
 from tests.unit.transfer.test_explanation import UPSTREAMS
 

@@ -7,7 +7,7 @@ The meaning is `permanent`, `transient`, `slower` (transient, with fewer connect
 
 from __future__ import annotations
 
-from relay.transfer.classification import Provider
+from relay.config.providers import Provider
 
 M365: Provider = "microsoft365"
 GMAIL: Provider = "gmail"

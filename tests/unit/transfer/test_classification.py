@@ -6,19 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from relay.config.provider_settings import GmailSettings, SmtpSettings
+from relay.config.providers import Provider, provider_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import HoldReason
-from relay.transfer.classification import (
-    Named,
-    Occasion,
-    Provider,
-    Stage,
-    outcome_for,
-    provider_of,
-    row_for,
-    rows,
-    stage_of,
-)
+from relay.transfer.classification import Named, Occasion, Stage, outcome_for, row_for, rows, stage_of
 from relay.transfer.outcome import Deferred, Failed, Hold, Outcome, Scope
 from relay.upstream.contract import Cause, Phase
 from tests.unit.transfer.replies import REPLIES

@@ -6,12 +6,13 @@ import pytest
 
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.provider_settings import GmailSettings, SesSettings, SmtpSettings
+from relay.config.providers import Provider
 from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.causes import diagnosis_for
 from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import HoldReason
-from relay.transfer.classification import Occasion, Provider, Stage, row_for
+from relay.transfer.classification import Occasion, Stage, row_for
 from relay.transfer.explanation import explanation_at, explanation_of, explanation_of_text, upstream_meant
 from relay.transfer.outcome import Failed, Hold
 from relay.transfer.settlement import NO_FINAL_REPLY, expired
