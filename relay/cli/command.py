@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from relay.cli import (
+    capture,
     certificate,
     check,
     demo,
@@ -78,6 +79,7 @@ app.command("status")(status.status)
 app.add_typer(queue.group, name="queue")
 app.add_typer(spool.group, name="spool")
 app.command("trace")(trace.trace)
+app.add_typer(capture.group, name="capture")
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.command("test")(test.send_test)

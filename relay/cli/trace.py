@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import time
 from typing import Annotated, Any
 
 import typer
 
 from relay.cli.invocation import invocation_of
 from relay.cli.link import link_to
-from relay.cli.output import CommandError, complain, print_json_list, print_table, say
+from relay.cli.moment import moment_before
+from relay.cli.output import complain, print_json_list, print_table, say
 from relay.cli.remedy import say_remedy
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LIMIT = 500
 
 
@@ -26,7 +24,7 @@ def trace(
 ) -> None:
     """What became of each message, with times and replies; the newest first, 500 at most."""
     invocation = invocation_of(context)
-    arguments = {"id": message, "client": client, "to": to, "since_at": _since_at(since), "limit": _LIMIT}
+    arguments = {"id": message, "client": client, "to": to, "since_at": moment_before(since), "limit": _LIMIT}
     with link_to(invocation.settings()) as link:
         found: list[dict[str, Any]] = link.ask("trace", **arguments)
     if len(found) == _LIMIT:
@@ -42,15 +40,6 @@ def trace(
         (_row(entry) for entry in found),
         empty="No message is on record.",
     )
-
-
-def _since_at(since: str | None) -> int | None:
-    if since is None:
-        return None
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)([smhdw])", since)
-    if found is None:
-        raise CommandError(f"--since: {since:.40}: not a duration; write it like 90m, 2h or 7d", status=2)
-    return int((time.time() - float(found[1]) * _UNITS[found[2]]) * 1000)
 
 
 def _row(entry: dict[str, Any]) -> list[object]:

@@ -43,6 +43,7 @@ def doubtful(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
         for name, client in draft.clients.items():
             if client.username is not None:
                 yield Fault(("client", name, "username"), "no listener offers AUTH; set auth on one of them")
+    yield from _captured_and_sent(draft)
     for name, upstream in draft.upstreams.items():
         clear = upstream.security == "none" and not str(upstream.host).startswith(_LOOPBACK)
         if clear and upstream.type != "capture" and getattr(upstream, "username", None):
@@ -63,6 +64,20 @@ def _unknown(draft: Draft, path: KeyPath, upstream: str | None) -> Iterator[Faul
     if upstream is not None and upstream not in draft.upstream_names:
         cure = choice(upstream, draft.upstream_names) if draft.upstream_names else "add it"
         yield Fault(path, f'there is no [upstream."{upstream:.60}"]; {cure}')
+
+
+def _captured_and_sent(draft: Draft) -> Iterator[Fault]:
+    """Clients whose mail would be kept at one time and sent at another: a training system must never mail a patient."""
+    for name, client in draft.clients.items():
+        kinds = [
+            (upstream, draft.upstreams[upstream].type)
+            for upstream in client.upstream or ()
+            if upstream in draft.upstreams
+        ]
+        captures = [upstream for upstream, kind in kinds if kind == "capture"]
+        if captures and len(captures) < len(kinds):
+            what = f'"{captures[0]:.60}" keeps mail instead of sending it, and the others send it'
+            yield Fault(("client", name, "upstream"), f"{what}; name one kind only for a training system")
 
 
 def _duplicate_usernames(draft: Draft) -> Iterator[Fault]:

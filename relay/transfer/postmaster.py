@@ -62,7 +62,12 @@ class Postmaster:
         return any(name is not None and self._usable(name) for name in self._wanted(claim))
 
     def _wanted(self, claim: Claim) -> tuple[str | None, ...]:
-        return (claim.upstream, *claim.recipients[0].candidates, self._around.settings.alerts.upstream)
+        settings = self._around.settings
+        here = settings.upstream.get(claim.upstream)
+        if here is not None and here.type == "capture":
+            # Nothing about a training system's mail leaves it either.
+            return (claim.upstream,)
+        return (claim.upstream, *claim.recipients[0].candidates, settings.alerts.upstream)
 
     def _customs(self, claim: Claim, route: Route, *, dsn: bool) -> Customs:
         settings = self._around.settings

@@ -365,6 +365,14 @@ def test_doubtful_settings_are_warned_of(tmp_path: Path) -> None:
     ]
 
 
+def test_mail_that_is_kept_at_one_time_and_sent_at_another_is_warned_of(tmp_path: Path) -> None:
+    text = '[client.training]\nnetworks = ["10.0.0.0/8"]\nupstream = ["sandbox", "isp"]\n'
+    text += '[upstream.sandbox]\ntype = "capture"\n[upstream.isp]\ntype = "smtp"\nhost = "h.test"\n'
+    [warning] = loaded(tmp_path, text).warnings
+    assert (warning.key, warning.line) == ("client.training.upstream", 3)
+    assert '"sandbox" keeps mail instead of sending it' in warning.text
+
+
 def test_state_dir_is_the_units_under_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/relay:/var/lib/more")
     assert default_state_dir() == Path("/var/lib/relay")
