@@ -29,6 +29,7 @@ from relay.cli import (
 from relay.cli.arguments import Arguments
 from relay.cli.invocation import Invocation
 from relay.cli.output import CommandError, complain
+from relay.cli.setup import group as setup
 from relay.config.problems import ConfigError
 from relay.control.socket import RefusedError
 from relay.spool.contract import SpoolError
@@ -74,6 +75,7 @@ def root(
 
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.add_typer(setup.group, name="setup")
 app.command("check")(check.check)
 app.command("status")(status.status)
 app.add_typer(queue.group, name="queue")

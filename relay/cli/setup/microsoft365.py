@@ -1,0 +1,288 @@
+"""`relay setup microsoft365`: the PowerShell with which the tenant's administrator lets us send, and no more."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from relay.cli.invocation import Invocation, invocation_of
+from relay.cli.output import CommandError, complain, print_json, say
+from relay.cli.setup.access import Access, script_for
+from relay.cli.setup.guidance import Guidance, guidance_of, texts_of
+from relay.cli.setup.key_pair import KeyPair, key_pair_of, read_certificate, thumbprint_of
+from relay.cli.setup.powershell import octets_of
+from relay.cli.setup.questions import question_of
+from relay.cli.setup.terminal import Terminal, at_terminal
+from relay.config.microsoft365_settings import CLOUDS, Microsoft365Settings
+from relay.config.seal import SealedStore
+from relay.config.settings import Settings, default_state_dir
+
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_NAMES = ("mailbox", "tenant", "client_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What relay.toml says: nothing, where there is none, or it has no such upstream."""
+
+    settings: Settings | None = None
+    name: str = "office365"
+    upstream: Microsoft365Settings | None = None
+
+
+def microsoft365(
+    context: typer.Context,
+    upstream: Annotated[str | None, typer.Argument(metavar="[UPSTREAM]", help="of relay.toml")] = None,
+    mailbox: Annotated[str | None, typer.Option("--mailbox", metavar="ADDRESS", help="the mailbox that sends")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="ID", help="the Directory (tenant) ID")] = None,
+    client_id: Annotated[
+        str | None, typer.Option("--client-id", metavar="ID", help="the Application (client) ID")
+    ] = None,
+    object_id: Annotated[
+        str | None,
+        typer.Option("--object-id", metavar="ID", help="its object ID under Enterprise applications; else looked up"),
+    ] = None,
+    send_as: Annotated[
+        list[str] | None, typer.Option("--send-as", metavar="ADDRESS", help="a further From; may be repeated")
+    ] = None,
+    credential: Annotated[
+        str | None, typer.Option("--credential", help="client_secret, certificate, device_code, ...")
+    ] = None,
+    cloud: Annotated[str | None, typer.Option("--cloud", help=", ".join(CLOUDS))] = None,
+    graph: Annotated[bool, typer.Option("--graph", help="sending by Microsoft Graph instead of SMTP")] = False,
+    classic: Annotated[
+        bool, typer.Option("--classic", help="a permission with admin consent and full access, the way before roles")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="write the script, to be handed over")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="then see whether it works, as relay doctor does")] = False,
+) -> int:
+    """Print the PowerShell with which the tenant's administrator lets Relay send, line by line with its reason."""
+    invocation = invocation_of(context)
+    configured = _configured(invocation, upstream)
+    given = {"mailbox": mailbox, "tenant": tenant, "client_id": client_id}
+    access = _access(configured, given, credential, cloud)
+    access = replace(
+        access,
+        object_id=_checked_object(object_id or ""),
+        senders=_senders(configured, access.mailbox, tuple(send_as or ())),
+        classic=classic,
+        via="graph" if graph else access.via,
+    )
+    texts = texts_of("microsoft365")
+    if classic and access.via == "graph":
+        raise CommandError(texts["texts"]["classic_graph"], status=2)
+    pair = _certificate(configured, access)
+    try:
+        script = script_for(access, texts)
+    except ValueError as error:
+        raise CommandError(f"{error}; correct it in relay.toml", status=2) from error
+    written = _write(output, script, pair)
+    before, after = _steps(access, texts, pair)
+    if invocation.json and not check:
+        print_json(_shape(access, script, before, after, pair))
+        return 0
+    if not invocation.json:
+        _print(access, script, before, after, written, pair)
+    return _check(context, configured, asked=check)
+
+
+def _configured(invocation: Invocation, wanted: str | None) -> Configured:
+    loaded = invocation.load()
+    settings = loaded.settings
+    if settings is None:
+        if os.path.exists(loaded.path):
+            complain(f"{loaded.path}: has mistakes, so its names aren't used; relay check names them")
+        return Configured(name=wanted or "office365")
+    found = {name: one for name, one in settings.upstream.items() if isinstance(one, Microsoft365Settings)}
+    if wanted is not None and wanted in settings.upstream and wanted not in found:
+        raise CommandError(f"{wanted:.60}: is no upstream of type microsoft365", status=2)
+    if wanted is not None and wanted not in found and found:
+        raise CommandError(f"{wanted:.60}: no such upstream; there are: {', '.join(found)}", status=2)
+    if wanted is None and len(found) > 1:
+        raise CommandError(f"which upstream? There are: {', '.join(found)}; name one", status=2)
+    name = wanted or next(iter(found), "office365")
+    return Configured(settings, name, found.get(name))
+
+
+def _access(configured: Configured, given: dict[str, str | None], credential: str | None, cloud: str | None) -> Access:
+    upstream = configured.upstream
+    credential = credential or (upstream.credential if upstream else "client_secret")
+    for option, word, words in (
+        ("--credential", credential, ("client_secret", "certificate", "device_code", "managed_identity", "federated")),
+        ("--cloud", cloud or "public", tuple(CLOUDS)),
+    ):
+        if word not in words:
+            raise CommandError(f"{option}: {word:.40}: not known; there are: {', '.join(words)}", status=2)
+    names = {key: _name(key, given[key], getattr(upstream, key, "") or "") for key in _NAMES}
+    missing = [key for key in _NAMES if not names[key]]
+    if missing and not at_terminal():
+        flags = ", ".join(f"--{key.replace('_', '-')}" for key in missing)
+        raise CommandError(f"nobody says which tenant, application and mailbox it is for; add {flags}", status=2)
+    if missing:
+        terminal = Terminal()
+        names |= {key: terminal.text(question_of(key), {}, "") for key in missing}
+    via: Literal["smtp", "graph"] = upstream.via if upstream else "smtp"
+    return Access(
+        configured.name,
+        mailbox=names["mailbox"],
+        tenant=names["tenant"],
+        client_id=names["client_id"],
+        credential=credential,
+        cloud=cloud or (upstream.cloud if upstream else "public"),
+        via=via,
+    )
+
+
+def _name(key: str, given: str | None, configured: str) -> str:
+    if given is None:
+        return configured
+    fault = question_of(key).fault_in(given, {})
+    if fault is not None:
+        raise CommandError(f"{question_of(key).option}: {fault}", status=2)
+    return given
+
+
+def _checked_object(text: str) -> str:
+    if text and not _GUID.fullmatch(text):
+        cure = "copy the Object ID from Entra admin center > Enterprise applications > the application"
+        raise CommandError(f'--object-id: "{text:.60}" is no object ID; {cure}', status=2)
+    return text
+
+
+def _senders(configured: Configured, mailbox: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the further addresses in From: those given, of the upstream, its clients and their identities."""
+    for address in given:
+        fault = question_of("mailbox").fault_in(address, {})
+        if fault is not None:
+            raise CommandError(f"--send-as: {fault}", status=2)
+    found = [*given]
+    if configured.upstream is not None and configured.settings is not None:
+        from relay.doctor.senders import senders_for
+
+        found += configured.upstream.may_send_as
+        found += map(str, senders_for(configured.name, configured.settings, ()))
+    own = mailbox.casefold()
+    return tuple({address.casefold(): address for address in found if address.casefold() != own}.values())
+
+
+def _certificate(configured: Configured, access: Access) -> KeyPair | None:
+    if access.credential != "certificate":
+        return None
+    upstream = configured.upstream
+    if upstream is not None and upstream.pfx is not None:
+        return None
+    if upstream is not None and upstream.certificate is not None:
+        certificate = read_certificate(upstream.certificate)
+        ends = certificate.not_valid_after_utc.date()
+        return KeyPair(upstream.certificate, "", thumbprint_of(certificate), ends)
+    from relay.state_dir import prepare
+
+    state_dir = configured.settings.state_dir if configured.settings else default_state_dir()
+    prepare(state_dir)
+    store = SealedStore(state_dir, os.environ)
+    return key_pair_of(access.upstream, state_dir, store, datetime.datetime.now(datetime.UTC))
+
+
+def _write(output: Path | None, script: str, pair: KeyPair | None) -> list[Path]:
+    """Write the script and, beside it, the certificate to upload; nothing that is there already is overwritten."""
+    if output is None:
+        return []
+    files = {output: octets_of(script)}
+    if pair is not None:
+        files[output.with_name(pair.certificate.name)] = pair.certificate.read_bytes()
+    for path, octets in files.items():
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == octets:
+                continue
+        try:
+            with path.open("xb") as file:
+                file.write(octets)
+        except FileExistsError as error:
+            raise CommandError(f"{path}: is there already; remove it, or name another file") from error
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}; name another file") from error
+    return list(files)
+
+
+def _steps(
+    access: Access, texts: dict[str, Any], pair: KeyPair | None
+) -> tuple[tuple[Guidance, ...], tuple[Guidance, ...]]:
+    shown = () if pair is None else (f"File:        {pair.certificate}", f"Thumbprint:  {pair.thumbprint}")
+    blocks = {"certificate": (*shown, *((f"Ends:        {pair.ends}",) if pair else ()))}
+    names = {**access.names, "secret": f"relay secret set {access.upstream}"}
+    return (
+        guidance_of(texts["before"], access.holds, names, blocks),
+        guidance_of(texts["after"], access.holds, names),
+    )
+
+
+def _print(
+    access: Access,
+    script: str,
+    before: tuple[Guidance, ...],
+    after: tuple[Guidance, ...],
+    written: list[Path],
+    pair: KeyPair | None,
+) -> None:
+    say(f"Upstream {access.upstream}: application {access.client_id} sends as {access.mailbox}.")
+    say()
+    say("First:")
+    for number, step in enumerate(before, 1):
+        say("\n".join(step.lines(number)))
+    say()
+    if written:
+        say(f"Then an Exchange administrator runs {written[0]}: each line has its reason above it.")
+        for path in written:
+            say(f"  written: {path}")
+    else:
+        say("Then an Exchange administrator types, in PowerShell:")
+        say()
+        say(script)
+    say()
+    say("Afterwards:")
+    for number, step in enumerate(after, 1):
+        say("\n".join(step.lines(number)))
+    if pair is not None and pair.sealed:
+        say()
+        say(f'For [upstream."{access.upstream}"] of relay.toml; the private key is sealed, and stays here:')
+        for line in pair.toml():
+            say(f"  {line}")
+
+
+def _shape(
+    access: Access, script: str, before: tuple[Guidance, ...], after: tuple[Guidance, ...], pair: KeyPair | None
+) -> dict[str, Any]:
+    return {
+        "upstream": access.upstream,
+        "before": [step.shape() for step in before],
+        "script": script,
+        "after": [step.shape() for step in after],
+        "certificate": None
+        if pair is None
+        else {"file": str(pair.certificate), "thumbprint": pair.thumbprint, "ends": str(pair.ends)},
+    }
+
+
+def _check(context: typer.Context, configured: Configured, *, asked: bool) -> int:
+    from relay.cli.doctor import doctor
+
+    if configured.upstream is None:
+        if asked:
+            raise CommandError("--check: relay.toml has no such upstream yet; relay setup asks for what it needs")
+        return 0
+    if not asked:
+        if not at_terminal() or not Terminal().agreed(
+            "Has the administrator run it? See whether it works", default=False
+        ):
+            return 0
+        say()
+    return doctor(context, [configured.name])
