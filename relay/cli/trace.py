@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from relay.cli.invocation import invocation_of
-from relay.cli.link import link_to
+from relay.cli.link import Link, link_to
 from relay.cli.moment import moment_before
-from relay.cli.output import complain, print_json_list, print_table, say
+from relay.cli.output import CommandError, complain, print_json_list, print_table, say
+from relay.cli.record import print_record
 from relay.cli.remedy import say_remedy
 
 _LIMIT = 500
@@ -21,14 +23,25 @@ def trace(
     client: Annotated[str | None, typer.Option("--client", metavar="NAME", help="of this client")] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="ADDRESS", help="with this recipient")] = None,
     since: Annotated[str | None, typer.Option("--since", metavar="2h", help="not older than so long")] = None,
+    every: Annotated[bool, typer.Option("--all", help="more than the newest 500, too")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="all, as CSV: a row for each recipient of each message")] = False,
 ) -> None:
-    """What became of each message, with times and replies; the newest first, 500 at most."""
+    """What became of each message, with times and replies; the newest first, 500 unless --all."""
     invocation = invocation_of(context)
+    if csv and invocation.json:
+        raise CommandError("--csv and --json: one of the two", status=2)
     arguments = {"id": message, "client": client, "to": to, "since_at": moment_before(since), "limit": _LIMIT}
     with link_to(invocation.settings()) as link:
-        found: list[dict[str, Any]] = link.ask("trace", **arguments)
-    if len(found) == _LIMIT:
-        complain(f"relay trace: the newest {_LIMIT} messages are shown; narrow it down with --client, --to or --since")
+        if csv or (every and invocation.json):
+            entries = _all(link, arguments)
+            if csv:
+                print_record(entries)
+            else:
+                print_json_list(entries)
+            return
+        found: list[dict[str, Any]] = list(_all(link, arguments)) if every else link.ask("trace", **arguments)
+    if not every and len(found) == _LIMIT:
+        complain(f"relay trace: the newest {_LIMIT} messages are shown; narrow it down, or use --all")
     if invocation.json:
         print_json_list(found)
         return
@@ -40,6 +53,15 @@ def trace(
         (_row(entry) for entry in found),
         empty="No message is on record.",
     )
+
+
+def _all(link: Link, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    before: str | None = None
+    while page := link.ask("trace", **arguments, before=before):
+        yield from page
+        if len(page) < _LIMIT:
+            return
+        before = page[-1]["id"]
 
 
 def _row(entry: dict[str, Any]) -> list[object]:

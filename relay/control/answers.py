@@ -152,7 +152,8 @@ class Answers:
     async def _trace(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
         selection = self._selection(arguments)
         limit = min(int(arguments.get("limit") or PAGE), PAGE)
-        entries = await self._inspection.trace(selection, arguments.get("to"), arguments.get("since_at"), limit)
+        to, since_at, before = (arguments.get(name) for name in ("to", "since_at", "before"))
+        entries = await self._inspection.trace(selection, to, since_at, limit, before)
         if selection.id is not None and not entries:
             raise RefusedError(f"{selection.id:.40}: no message has this ID; relay trace lists the latest")
         if selection.id is None:

@@ -212,9 +212,12 @@ class Inspection(Protocol):
         ...
 
     async def trace(
-        self, selection: Selection, recipient: str | None, since_at: int | None, limit: int
+        self, selection: Selection, recipient: str | None, since_at: int | None, limit: int, before: str | None = None
     ) -> Sequence[TraceEntry]:
-        """Return what became of messages, newest first; `recipient` is an address, compared without case."""
+        """Return what became of messages, newest first, those with an ID below `before`.
+
+        `recipient` is an address, compared without case.
+        """
         ...
 
     async def counts(self) -> QueueCounts:

@@ -20,10 +20,17 @@ _DAY: Final = 86_400_000
 
 
 def trace(
-    connection: Connection, selection: Selection, recipient: str | None, since_at: int | None, limit: int
+    connection: Connection,
+    selection: Selection,
+    recipient: str | None,
+    since_at: int | None,
+    limit: int,
+    before: str | None = None,
 ) -> list[TraceEntry]:
-    """Return what became of the messages meant, newest first."""
+    """Return what became of the messages meant, newest first, those with an ID below `before`."""
     query = select(*MESSAGE_COLUMNS).where(*_conditions(selection, recipient, since_at))
+    if before is not None:
+        query = query.where(messages.c.id < before)
     rows = connection.execute(query.order_by(messages.c.id.desc()).limit(limit)).all()
     ids = [row.id for row in rows]
     people = recipients_of(connection, ids, waiting_only=False)

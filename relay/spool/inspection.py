@@ -40,11 +40,11 @@ class StoreInspection:
         return await self._searches.read(lambda connection: listing.queue(connection, selection, after, limit))
 
     async def trace(
-        self, selection: Selection, recipient: str | None, since_at: int | None, limit: int
+        self, selection: Selection, recipient: str | None, since_at: int | None, limit: int, before: str | None = None
     ) -> Sequence[TraceEntry]:
-        """Return what became of messages, newest first."""
+        """Return what became of messages, newest first, those with an ID below `before`."""
         return await self._searches.read(
-            lambda connection: history.trace(connection, selection, recipient, since_at, limit)
+            lambda connection: history.trace(connection, selection, recipient, since_at, limit, before)
         )
 
     async def counts(self) -> QueueCounts:

@@ -93,6 +93,8 @@ class TestTrace:
         assert await found(Selection(), "r9@patient.test") == []
         assert await found(Selection(), since_at=start + 60_000) == [c, b]
         assert await found(Selection(id="nothing")) == []
+        page = await store.spool.inspection.trace(Selection(), None, None, 10, c)
+        assert [entry.message.id for entry in page] == [b, a]
 
     async def test_it_is_forgotten_when_it_was_kept_long_enough(self, store: Store) -> None:
         old, waiting = await store.put(recipients=2), await store.put()

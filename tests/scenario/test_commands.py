@@ -1,5 +1,7 @@
 """What an operator types, against a relay that runs and without one."""
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -74,6 +76,29 @@ def test_queue_hold_release_and_remove(waiting: tuple[RelayProcess, list[str]]) 
     assert "not waiting" in refused(relay, "queue", "show", ids[0], status=1)
     assert asked(relay, "queue", "remove", "--client", "clinic") == {"messages": 2}
     wait_until(lambda: asked(relay, "queue", "list") == [], "the queue to be empty")
+
+
+def test_the_record_as_csv(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    provider.script.for_recipient("=bad@example.test", '550 5.1.1 =no such user, "really"')
+    relay = start_relay(plain_settings(provider.port))
+    ids = [send(relay, "good@example.test", "=bad@example.test"), send(relay, "other@example.test")]
+    wait_until(
+        lambda: (
+            {state for entry in asked(relay, "trace") for state in entry["states"].values()} == {"relayed", "failed"}
+        ),
+        "all to be settled",
+    )
+    printed = relay.command("trace", "--csv", "--client", "clinic")
+    rows = [row for row in csv.DictReader(io.StringIO(printed.stdout)) if row["id"] in ids]
+    assert [(row["id"], row["recipient"], row["state"]) for row in rows] == [
+        (ids[1], "other@example.test", "relayed"),
+        (ids[0], "good@example.test", "relayed"),
+        (ids[0], "'=bad@example.test", "failed"),
+    ]
+    assert rows[2]["reply"] == '550 5.1.1 =no such user, "really"'
+    assert all(row["upstream"] == "provider" and row["time"] >= row["accepted"] for row in rows)
+    assert len(asked(relay, "trace", "--all")) == len(asked(relay, "trace")) == 3
+    assert "one of the two" in refused(relay, "trace", "--csv", "--json", status=2)
 
 
 def test_an_upstream_is_held_and_released(waiting: tuple[RelayProcess, list[str]]) -> None:
