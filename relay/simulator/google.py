@@ -145,7 +145,7 @@ class GoogleAuthority:
             user = self._by_code(form)
         else:
             raise _Refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
-        token = f"ya29.{secrets.token_urlsafe(160)}"
+        token = self._access_token(user)
         self._live[token] = (user, time.time() + self.lifetime)
         while len(self._live) > _REMEMBERED:
             self._live.popitem(last=False)
@@ -153,6 +153,10 @@ class GoogleAuthority:
         if grant == "authorization_code":
             answer["refresh_token"] = self.refresh_token(user)
         return answer
+
+    def _access_token(self, user: str) -> str:
+        """Return a new token; Google's tell nothing to anybody but Google."""
+        return f"ya29.{secrets.token_urlsafe(160)}"
 
     def _signed_in(self, request: Request) -> Response:
         """Send the browser back with a code: whoever is hinted at signs in by opening the page."""

@@ -34,6 +34,8 @@ class Connections:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
+        # uvloop's handle of a call whose time has come already does not tell its time.
+        self._timer_at = 0.0
         self._closer: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -136,13 +138,14 @@ class Connections:
         """Wake up when the first idle connection has to go."""
         if not self._idle or self._closer is not None:
             return
-        if self._timer is not None and self._ends_at(self._idle[-1]) >= self._timer.when():
+        if self._timer is not None and self._ends_at(self._idle[-1]) >= self._timer_at:
             # Those before it are watched for already.
             return
         at = min(self._ends_at(connection) for connection in self._idle)
-        if self._timer is None or at < self._timer.when():
+        if self._timer is None or at < self._timer_at:
             if self._timer is not None:
                 self._timer.cancel()
+            self._timer_at = at
             self._timer = asyncio.get_running_loop().call_at(at, self._time_is_up)
 
     def _time_is_up(self) -> None:

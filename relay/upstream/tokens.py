@@ -111,6 +111,9 @@ class MailboxTokens:
         assert renewed.access is not None  # noqa: S101 - what fetch promises
         self._record, self._failure, self._no_early_renewal_before = renewed, None, 0
         await asyncio.to_thread(self._store.try_save, renewed)
+        reason = "refused" if spent is not None else "expiring" if record.access is not None else "missing"
+        values = {"upstream": self._upstream, "reason": reason, "expires_at": renewed.access.expires_at}
+        _log.write(logging.INFO, "token_renewed", values)
         return renewed.access
 
     def _heed_pause(self) -> None:

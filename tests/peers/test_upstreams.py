@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 
-from relay.simulator.federation import Issuer
 from relay.simulator.tokens import APP_AUDIENCES
 from tests.rig.authority import TokenAuthority
 from tests.rig.certificate import Leaf
@@ -189,31 +187,6 @@ def test_dovecot_takes_tokens_that_msal_fetched(
     for transaction in transactions:
         assert transaction.sender.startswith(f"<{SENDER}>")
         _assert_only_trace_was_added(transaction.content, clinic_message())
-
-
-@pytest.mark.parametrize("credential", ["certificate", "federated"])
-def test_dovecot_takes_tokens_got_without_a_secret(
-    microsoft: tuple[TokenAuthority, DovecotSubmission, ScriptedServer], leaf: Leaf, tmp_path: Path, credential: str
-) -> None:
-    authority, dovecot, beyond = microsoft
-    upstream = {**_office365(authority, dovecot, leaf), "credential": credential}
-    del upstream["client_secret"]
-    if credential == "certificate":
-        issued = trustme.CA(key_type=trustme.KeyType.RSA).issue_cert("relay.test", key_type=trustme.KeyType.RSA)
-        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "m365.pem")
-        authority.entra.certificates.register(issued.cert_chain_pems[0].bytes())
-        upstream |= {"certificate": str(tmp_path / "m365.pem"), "private_key": str(tmp_path / "m365.pem")}
-    else:
-        issuer = Issuer()
-        authority.entra.federation.trust(issuer, "relay")
-        (tmp_path / "assertion").write_text(issuer.assertion("relay"))
-        upstream["assertion"] = {"file": str(tmp_path / "assertion")}
-    with RelayProcess(tmp_path / "relay", _settings(upstream)) as relay:
-        for _ in range(3):
-            _submit(relay, clinic_message())
-        beyond.wait_for(3, seconds=60)
-    assert "method=XOAUTH2" in dovecot.log
-    assert authority.requests == 1
 
 
 def test_dovecot_takes_a_token_by_oauthbearer(

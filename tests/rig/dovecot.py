@@ -82,10 +82,17 @@ class DovecotSubmission(_Dovecot):
     """
 
     def __init__(
-        self, *, leaf: Leaf, authority: TokenAuthority, relay_port: int, users: dict[str, str] | None = None
+        self,
+        *,
+        leaf: Leaf,
+        authority: TokenAuthority,
+        relay_port: int,
+        users: dict[str, str] | None = None,
+        mechanisms: str = "xoauth2 oauthbearer plain login",
     ) -> None:
         super().__init__("dovecot-submission", users or {})
         self._leaf, self._authority, self._relay_port = leaf, authority, relay_port
+        self._mechanisms = mechanisms
 
     def settings(self) -> str:
         """The submission service."""
@@ -98,6 +105,7 @@ class DovecotSubmission(_Dovecot):
             "private_key": str(self._leaf.private_key),
             "relay_port": str(self._relay_port),
             "issuer": self._authority.issuer,
+            "mechanisms": self._mechanisms,
         }
 
     def prepare(self) -> None:

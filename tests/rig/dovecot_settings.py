@@ -20,6 +20,9 @@ class Dialect:
 _SERVICES = """
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
@@ -37,7 +40,7 @@ _SUBMISSION_SERVICE = """
 protocols = submission
 hostname = dovecot.example.test
 ssl = yes
-auth_mechanisms = xoauth2 oauthbearer plain login
+auth_mechanisms = {mechanisms}
 submission_relay_host = 127.0.0.1
 submission_relay_port = {relay_port}
 submission_max_mail_size = 200M

@@ -1,8 +1,10 @@
 """A server from .peers as a child process, in a folder of its own that the accounts it runs under can reach."""
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -87,8 +89,22 @@ class PrivateServer:
             return False
         return True
 
+    def restart(self) -> None:
+        """Starts it anew on the same port, with settings written anew; the log goes on."""
+        self._end()
+        for left in self.folder.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.suffix != ".log":
+                left.unlink()
+        self.start()
+
     def stop(self) -> None:
         """Ends it and removes its folder."""
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -96,4 +112,6 @@ class PrivateServer:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(10)
-        shutil.rmtree(self.folder, ignore_errors=True)
+            # Sessions under way may outlive the server.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from relay.simulator.simulator import Simulator
+from tests.rig.credential_kinds import Cloud
 from tests.rig.toml import Value
 
 T = TypeVar("T")
@@ -44,16 +45,20 @@ class SimulatorThread:
         self._loop.close()
 
 
+def cloud_of(simulator: Simulator) -> Cloud:
+    """What gives tokens in the simulator, and what takes them."""
+    return Cloud(
+        simulator.entra,
+        simulator.google,
+        simulator.managed_identity,
+        simulator.options,
+        simulator.ca_file,
+        simulator.host,
+        simulator.microsoft365.port,
+        simulator.gmail.port,
+    )
+
+
 def microsoft365_upstream(simulator: Simulator, **keys: Value) -> dict[str, Value]:
     """An [upstream.NAME] for the simulator's mailbox and application; the credential is among `keys`."""
-    return {
-        "type": "microsoft365",
-        "host": simulator.host,
-        "port": simulator.microsoft365.port,
-        "ca_file": str(simulator.ca_file),
-        "authority": simulator.authority_url,
-        "mailbox": simulator.mailbox,
-        "tenant": simulator.tenant,
-        "client_id": simulator.client_id,
-        **keys,
-    }
+    return cloud_of(simulator).microsoft365(**keys)

@@ -5,6 +5,7 @@ import base64
 from typing import Any
 
 import pytest
+import uvloop
 
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.credentials import BearerToken, Password
@@ -55,6 +56,21 @@ async def test_reopened_before_the_session_limit(limits: dict[str, Any]) -> None
         assert server.connections >= 8
         assert server.commands.count("QUIT") == server.connections
     assert len(server.accepted) == 16
+
+
+def test_two_that_come_back_after_their_time_are_closed() -> None:
+    async def story(server: ScriptedServer) -> None:
+        async with smarthost(server, max_connections=2, session_limit=0.05) as upstream:
+            both = [await upstream._connections.acquire() for _ in range(2)]
+            await asyncio.sleep(0.06)
+            # In one turn of the loop: the first one's timer is due at once, and the second looks at it.
+            for connection in both:
+                upstream._connections.release(connection)
+            await eventually(lambda: upstream.connections == 0)
+
+    with ScriptedServer() as server, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story(server))
+    assert server.commands.count("QUIT") == 2
 
 
 async def test_closing_waits_for_a_message_on_its_way() -> None:
