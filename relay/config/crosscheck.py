@@ -177,6 +177,7 @@ def _limits(draft: Draft) -> Iterator[Fault]:
         yield Fault(("queue", "password"), "SQLite has no password; remove it, or write a PostgreSQL url")
     for name, upstream in draft.upstreams.items():
         yield from _upstream_limits(name, upstream)
+        yield from _proxy(name, upstream)
 
 
 def _upstream_limits(name: str, upstream: UpstreamSettings) -> Iterator[Fault]:
@@ -187,11 +188,21 @@ def _upstream_limits(name: str, upstream: UpstreamSettings) -> Iterator[Fault]:
         )
         cure = f"write recipients_per_message = {daily} or less"
         yield Fault(("upstream", name, key), f"one message could have more recipients than a day ({daily}); {cure}")
-    if (upstream.proxy_username is None) != (upstream.proxy_password is None):
+
+
+def _proxy(name: str, upstream: UpstreamSettings) -> Iterator[Fault]:
+    username, path = upstream.proxy_username, ("upstream", name)
+    if (username is None) != (upstream.proxy_password is None):
         lacks = "proxy_password" if upstream.proxy_password is None else "proxy_username"
-        yield Fault(
-            ("upstream", name, lacks), f'"{lacks}" is missing; give the proxy both user name and password, or none'
-        )
-    if upstream.proxy_username is not None and upstream.proxy is None:
+        yield Fault((*path, lacks), f'"{lacks}" is missing; give the proxy both user name and password, or none')
+    if username is None:
+        return
+    if upstream.proxy is None:
         cure = 'add proxy = "http://proxy.clinic.test:3128"'
-        yield Fault(("upstream", name, "proxy"), f'"proxy" is missing, which proxy_username needs; {cure}')
+        yield Fault((*path, "proxy"), f'"proxy" is missing, which proxy_username needs; {cure}')
+    elif upstream.proxy.scheme == "http" and ":" in username:
+        what = "a user name with a colon can't be told to an http proxy (RFC 7617)"
+        yield Fault((*path, "proxy_username"), f"{what}; give the relay one without")
+    elif upstream.proxy.scheme == "socks5" and not (username.isascii() and len(username) <= 255):
+        what = "the user name at a socks5 proxy has at most 255 letters, all of them ASCII"
+        yield Fault((*path, "proxy_username"), f"{what}; give the relay one like that")

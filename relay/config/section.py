@@ -66,9 +66,14 @@ def _host(value: str) -> str:
     name, colon, port = value.rpartition(":")
     if colon and port.isdigit() and ":" not in name:
         raise mistake(f'"{value:.80}" names a port too', f'write host = "{name}" and port = {int(port)}')
-    if not (_HOST.fullmatch(value) or _is_address(value)):
+    if not is_host(value):
         raise mistake(f'"{value:.80}" is not a host\'s name', 'write it like "mail.clinic.test"')
     return value
+
+
+def is_host(text: str) -> bool:
+    """Whether it is a host's name, or an address without brackets."""
+    return _HOST.fullmatch(text) is not None or _is_address(text)
 
 
 def https_url(value: str) -> str:

@@ -40,9 +40,6 @@ WARNED: Final = (
     Unbuilt("client", "disclaimer_html"),
     Unbuilt("client", "messages_per_minute"),
     Unbuilt("identity"),
-    Unbuilt("upstream", "proxy"),
-    Unbuilt("upstream", "proxy_username"),
-    Unbuilt("upstream", "proxy_password"),
     Unbuilt("upstream", "failover_after"),
     Unbuilt("console", "address"),
 )

@@ -1,31 +1,14 @@
 """What every [upstream.NAME] takes, whatever its type."""
 
-import re
-from typing import Annotated, Final, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from relay.config.listener_settings import Security
-from relay.config.mistake import mistake
+from relay.config.proxy_url import ProxyPlace
 from relay.config.quantities import Duration
 from relay.config.secret_reference import SecretPlace
 from relay.config.section import Count, FilePath, Host, Line, Port, Section
-
-_PROXY: Final = re.compile(r"(http|socks5)://(\[[0-9A-Fa-f:.]+\]|[^\s/@:]+)(:[0-9]{1,5})?/?")
-
-
-def _proxy(value: str) -> str:
-    # Not quoted: it may hold a password.
-    if "@" in value:
-        raise mistake(
-            "a user or password in the URL is refused", "use proxy_username and proxy_password beside the proxy"
-        )
-    if not _PROXY.fullmatch(value):
-        raise mistake(
-            f'"{value:.80}" is not the URL of a proxy',
-            'write "http://proxy.clinic.test:3128" or "socks5://proxy.clinic.test:1080"',
-        )
-    return value
 
 
 class UpstreamSettings(Section):
@@ -42,7 +25,7 @@ class UpstreamSettings(Section):
         default=None, description="PEM file of authorities besides the system's; for the token endpoint too; watched"
     )
     ehlo_name: Line = Field(default="", description="the name given at EHLO; default: hostname")
-    proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
+    proxy: ProxyPlace | None = Field(
         default=None, description="http://HOST:PORT (CONNECT) or socks5://HOST:PORT; for the token endpoint too"
     )
     proxy_username: Line | None = Field(default=None, description="the user name at the proxy")

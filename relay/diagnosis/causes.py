@@ -22,6 +22,7 @@ _FILES = {
     "gmail": "gmail",
     "entra": "microsoft365",
     "ses": "ses",
+    "proxy": "",
     "connection": "",
     "server": "",
     "holds": "",

@@ -25,6 +25,11 @@ UNKNOWN: Final[Names] = {
     "authority": "https://login.microsoftonline.com/TENANT-ID",
     "scope": "https://outlook.office365.com/.default",
     "secret": "relay secret set NAME",
+    "proxy": "PROXY",
+    "proxy_host": "PROXY-HOST",
+    "proxy_port": "PROXY-PORT",
+    "proxy_username": "PROXY-USERNAME",
+    "proxy_secret": "relay secret set NAME",
     "aadsts": "CODE",
     "audience": "AUDIENCE",
     "object_id": "OBJECT-ID",
@@ -60,15 +65,29 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
         "username": known["username"] or mailbox,
         "sender": sender,
         "secret": _renewal(name, upstream),
+        "proxy_host": upstream.proxy.host if upstream.proxy else "",
+        "proxy_port": str(upstream.proxy.port) if upstream.proxy else "",
+        "proxy_secret": _renewal_at(upstream.proxy_password),
     }
 
 
-_OWN: Final = frozenset({"upstream", "mailbox", "sender", "secret", "aadsts", "audience", "object_id", "user"})
+_COMMANDS: Final = frozenset({"secret", "proxy_secret"})
+_OWN: Final = _COMMANDS | {
+    "upstream",
+    "mailbox",
+    "sender",
+    "proxy_host",
+    "proxy_port",
+    "aadsts",
+    "audience",
+    "object_id",
+    "user",
+}
 
 
 def _name(placeholder: str, names: Names) -> str:
     known = names.get(placeholder, "")
-    trusted = placeholder == "secret" or _PLAIN.fullmatch(known)
+    trusted = placeholder in _COMMANDS or _PLAIN.fullmatch(known)
     return known if known and trusted else UNKNOWN[placeholder]
 
 
@@ -77,7 +96,10 @@ def _renewal(name: str, upstream: UpstreamSettings) -> str:
     if getattr(upstream, "credential", None) == "device_code":
         return filled("relay login {upstream}", {"upstream": name})
     places = (getattr(upstream, key, None) for key in _SECRETS)
-    place = next((place for place in places if isinstance(place, SecretReference)), None)
+    return _renewal_at(next((place for place in places if isinstance(place, SecretReference)), None))
+
+
+def _renewal_at(place: SecretReference | None) -> str:
     if place is None:
         return ""
     target = place.sealed or place.env or place.aws or str(place.file or "")

@@ -20,9 +20,13 @@ def detail_of(step: Step, seen: Examination, upstream: UpstreamSettings) -> str:
     if step is Step.CONFIGURATION:
         return f"type {upstream.type}, {upstream.host}:{upstream.port}, security {upstream.security}"
     if step is Step.DNS:
-        return _several(seen.addresses)
+        return _several(seen.addresses) + (" (of the proxy)" if upstream.proxy is not None else "")
     if step is Step.PORT:
-        return f"{seen.peer} port {upstream.port}"
+        port = upstream.port if upstream.proxy is None else upstream.proxy.port
+        return f"{seen.peer} port {port}"
+    if step is Step.PROXY:
+        login = f" as {upstream.proxy_username}" if upstream.proxy_username else ""
+        return f"{upstream.proxy}{login}, which looks up {upstream.host} and connects to its port {upstream.port}"
     if step is Step.TLS:
         return protection_detail(seen.protection, upstream)
     if step is Step.TOKEN:

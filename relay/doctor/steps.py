@@ -19,6 +19,7 @@ class Step(enum.StrEnum):
     FOLDER = "folder"
     DNS = "dns"
     PORT = "port"
+    PROXY = "proxy"
     GREETING = "greeting"
     TLS = "tls"
     TOKEN = "token"  # noqa: S105 - a step, not a password
@@ -41,6 +42,19 @@ REHEARSED = (Step.MAIL, Step.RCPT, Step.RSET)
 """Each From is tried with all three, in this order."""
 
 
+AT_PROXY = frozenset(
+    {
+        Cause.PROXY_UNREACHABLE,
+        Cause.PROXY_TIMEOUT,
+        Cause.PROXY_GARBLED,
+        Cause.PROXY_LOGIN_REFUSED,
+        Cause.PROXY_FORBIDS,
+        Cause.PROXY_REACHES_NOTHING,
+    }
+)
+"""What ends a conversation after the proxy's name was found."""
+
+
 def steps_of(upstream: UpstreamSettings) -> tuple[Step, ...]:
     """Return the steps that an upstream has, in the order in which they are told."""
     if isinstance(upstream, CaptureSettings):
@@ -52,7 +66,8 @@ def steps_of(upstream: UpstreamSettings) -> tuple[Step, ...]:
     }[upstream.security]
     token = (Step.TOKEN,) if _by_token(upstream) else ()
     login = (Step.AUTH,) if _by_login(upstream) else ()
-    return (Step.CONFIGURATION, Step.DNS, Step.PORT, *opening, *token, Step.EHLO, *login, *REHEARSED)
+    proxy = (Step.PROXY,) if upstream.proxy is not None else ()
+    return (Step.CONFIGURATION, Step.DNS, Step.PORT, *proxy, *opening, *token, Step.EHLO, *login, *REHEARSED)
 
 
 def connecting_steps(upstream: UpstreamSettings) -> tuple[Step, ...]:
@@ -68,8 +83,10 @@ def step_of(end: ConversationEnded, seen: Examination, upstream: UpstreamSetting
     if end.phase is Phase.TOKEN:
         return Step.TOKEN
     if end.phase is Phase.CONNECT:
-        if end.cause is Cause.NAME_NOT_FOUND or not seen.addresses:
+        if end.cause in {Cause.NAME_NOT_FOUND, Cause.PROXY_NOT_FOUND} or not seen.addresses:
             return Step.DNS
+        if end.cause in AT_PROXY:
+            return Step.PROXY if seen.peer else Step.PORT
         return Step.TLS if seen.peer and upstream.security == "implicit" else Step.PORT
     if end.phase is Phase.EHLO and upstream.security == "starttls" and not seen.secured:
         # The first EHLO only asks for STARTTLS; what is offered counts after it (RFC 3207 §4.2).

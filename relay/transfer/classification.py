@@ -140,6 +140,8 @@ def outcome_for(occasion: Occasion, cause: Cause | None = None) -> Outcome:
 _HOLDS: Mapping[Cause | None, HoldReason] = {
     Cause.SECRET_UNAVAILABLE: HoldReason.SECRET,
     Cause.AUTH_MISSING: HoldReason.AUTH,
+    Cause.PROXY_SECRET_UNAVAILABLE: HoldReason.SECRET,
+    Cause.PROXY_LOGIN_REFUSED: HoldReason.SECRET,
 }
 _FAILURES = frozenset({Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE})
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from relay.reply import reply
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.proxy import Proxy
 from relay.upstream.token_store import AccessToken, now
 from relay.upstream.trust import Trust
 
@@ -50,14 +51,18 @@ class Answered:
             self.error = found if isinstance(found, dict) else {}
 
 
-def session_for(ca_file: Path | None, answered: Answered) -> requests.Session:
+def session_for(ca_file: Path | None, proxy: Proxy | None, answered: Answered) -> requests.Session:
     """Return a session that trusts the system's authorities and `ca_file`, and nothing that the environment says.
+
+    It goes by `proxy`, never by one that the environment names.
 
     msal's own `verify` would be overridden by REQUESTS_CA_BUNDLE without a word. Raises ConversationEnded for a bad
     `ca_file`.
     """
     import requests
     from requests.adapters import HTTPAdapter
+
+    from relay.upstream.token_tunnel import pool_through
 
     try:
         context = Trust(ca_file=ca_file).context()
@@ -68,6 +73,8 @@ def session_for(ca_file: Path | None, answered: Answered) -> requests.Session:
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **options: Any) -> None:
             super().init_poolmanager(*args, **options, ssl_context=context)
+            if proxy is not None:
+                self.poolmanager.pool_classes_by_scheme = {"https": pool_through(proxy)}
 
     class Session(requests.Session):
         def request(self, *args: Any, **options: Any) -> requests.Response:

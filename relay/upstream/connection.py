@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from relay.upstream.dialling import dialled
 from relay.upstream.extensions import Extensions
 from relay.upstream.failures import ConversationEnded, ended_by, reply_for
 from relay.upstream.protocol import UpstreamProtocol
+from relay.upstream.proxy import Proxy
+from relay.upstream.tunnel import reached_through
 
 # Every failure that the network or the server can bring about.
 NETWORK_ERRORS = (SMTPException, OSError, UnicodeError, EOFError)
@@ -24,13 +27,17 @@ _QUIT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the provider is and how to get there; `timeout` seconds for each step, and for progress in each."""
+    """Where the provider is and how to get there; `timeout` seconds for each step, and for progress in each.
+
+    With a `proxy` the host's name is looked up there.
+    """
 
     host: str
     port: int
     security: str
     ehlo_name: str
     timeout: float = 60.0
+    proxy: Proxy | None = None
 
 
 def _ascii(name: str) -> bytes:
@@ -44,7 +51,8 @@ def _ascii(name: str) -> bytes:
 class Connection:
     """A session with the server. `phase` is where it stands, exactly, whatever exception passes through.
 
-    `peer` is the address that answered, empty until one did; `secured` is True once the TLS handshake is done.
+    `peer` is the address that answered, the proxy's where there is one, empty until one did; `secured` is True once the
+    TLS handshake is done.
     """
 
     def __init__(self, route: Route, lost: Callable[[Connection], None]) -> None:
@@ -126,9 +134,13 @@ class Connection:
 
     async def _connect(self, context: ssl.SSLContext | None) -> None:
         route = self.route
-        made = await dialled(route.host, route.port, route.timeout)
+        if route.proxy is None:
+            made = await dialled(route.host, route.port, route.timeout)
+        else:
+            made = await reached_through(route.proxy, route.host, route.port, route.timeout, at_proxy=self._note_peer)
         try:
-            self.peer = str(made.getpeername()[0])
+            if route.proxy is None:
+                self._note_peer(made)
             await asyncio.get_running_loop().create_connection(
                 lambda: self.protocol,
                 sock=made,
@@ -140,6 +152,9 @@ class Connection:
         except BaseException:
             made.close()
             raise
+
+    def _note_peer(self, made: socket.socket) -> None:
+        self.peer = str(made.getpeername()[0])
 
     async def _start_tls(self, context: ssl.SSLContext | None) -> None:
         self.phase = Phase.STARTTLS

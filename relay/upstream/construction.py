@@ -20,6 +20,7 @@ from relay.upstream.google_tokens import GoogleTokens, google_purpose
 from relay.upstream.managed_identity import ManagedIdentityTokens
 from relay.upstream.microsoft import MicrosoftTokens, token_purpose
 from relay.upstream.passwords import KeptPassword, NoCredential
+from relay.upstream.proxy import proxy_of
 from relay.upstream.smarthost import Smarthost
 from relay.upstream.token_store import TokenStore
 from relay.upstream.tokens import MailboxTokens
@@ -36,7 +37,7 @@ def upstream_of(name: str, settings: Settings, secrets: Secrets) -> Upstream:
     trust = Trust(table.verify, table.ca_file, getattr(table, "client_certificate", None))
     return Smarthost(
         name,
-        Route(table.host, table.port, table.security, table.ehlo_name, table.timeout),
+        Route(table.host, table.port, table.security, table.ehlo_name, table.timeout, proxy_of(table, secrets)),
         trust,
         credential_source(name, table, secrets),
         auth=getattr(table, "auth", "auto"),

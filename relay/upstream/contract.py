@@ -34,6 +34,14 @@ class Cause(enum.StrEnum):
     SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 - a cause, not a password
     TOKEN_REFUSED = "token_refused"  # noqa: S105
     TOKEN_UNAVAILABLE = "token_unavailable"  # noqa: S105
+    PROXY_SECRET_UNAVAILABLE = "proxy_secret_unavailable"  # noqa: S105
+    PROXY_NOT_FOUND = "proxy_not_found"
+    PROXY_UNREACHABLE = "proxy_unreachable"
+    PROXY_TIMEOUT = "proxy_timeout"
+    PROXY_GARBLED = "proxy_garbled"
+    PROXY_LOGIN_REFUSED = "proxy_login_refused"
+    PROXY_FORBIDS = "proxy_forbids"
+    PROXY_REACHES_NOTHING = "proxy_reaches_nothing"
     NAME_NOT_FOUND = "name_not_found"
     CONNECTION_REFUSED = "connection_refused"
     UNREACHABLE = "unreachable"

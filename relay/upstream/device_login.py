@@ -11,9 +11,13 @@ from relay.upstream.contract import Cause
 from relay.upstream.failures import ConversationEnded
 from relay.upstream.microsoft import public_application, token_purpose
 from relay.upstream.msal_errors import request_errors
+from relay.upstream.proxy import proxy_of
 from relay.upstream.token_store import TokenRecord, TokenStore, now
 
 PENDING = frozenset({"authorization_pending", "slow_down"})
+PASSING = frozenset(
+    {Cause.TOKEN_UNAVAILABLE, Cause.PROXY_UNREACHABLE, Cause.PROXY_TIMEOUT, Cause.PROXY_REACHES_NOTHING}
+)
 
 
 class DeviceLogin:
@@ -28,7 +32,7 @@ class DeviceLogin:
         self._settings = settings
         self._store = TokenStore(secrets.store, name, token_purpose(settings))
         self._answered = Answered()
-        self._session = session_for(settings.ca_file, self._answered)
+        self._session = session_for(settings.ca_file, proxy_of(settings, secrets), self._answered)
         self._cache = msal.SerializableTokenCache()
         self._application: Any = None
         self._flow: dict[str, Any] = {}
@@ -56,7 +60,7 @@ class DeviceLogin:
         try:
             result = self._asked(lambda: self._application.acquire_token_by_device_flow(self._flow))
         except ConversationEnded as end:
-            if end.cause is not Cause.TOKEN_UNAVAILABLE:
+            if end.cause not in PASSING:
                 raise
             # RFC 8628 §3.5: no answer means to ask less often, not to give up what somebody is typing in just now.
             self.interval += 5

@@ -17,6 +17,7 @@ from relay.upstream.failures import ConversationEnded, ended_by
 from relay.upstream.rehearsal import Rehearsal, Trial, rehearsed
 from relay.upstream.token_claims import TokenClaims, claims_of
 from relay.upstream.tokens import MailboxTokens
+from relay.upstream.tunnel import not_dialled
 
 Admit = Callable[[], Awaitable[bool]]
 """Asked before each MAIL; False where the upstream's limits leave no room for it now."""
@@ -39,7 +40,8 @@ class Protection:
 class Examination:
     """How far it came. `refused` says why there is no new credential, `ended` what ended the conversation.
 
-    `addresses` of the host, `peer` the one that answered; `limited`: the upstream's own limits left no room for MAIL.
+    `addresses` of the host, or of the proxy, `peer` the one that answered; `limited`: the upstream's own limits left no
+    room for MAIL.
     """
 
     addresses: tuple[str, ...] = ()
@@ -143,10 +145,14 @@ async def _in_hand(source: CredentialSource) -> Credential:
 
 
 async def _addresses(route: Route) -> tuple[str, ...]:
+    proxy = route.proxy
+    host, port = (route.host, route.port) if proxy is None else (proxy.url.host, proxy.url.port)
     try:
         async with asyncio.timeout(route.timeout):
-            found = await addresses_of(route.host, route.port)
+            found = await addresses_of(host, port)
     except NETWORK_ERRORS as error:
+        if proxy is not None:
+            raise not_dialled(proxy, error, Phase.CONNECT) from error
         raise ended_by(error, Phase.CONNECT, route.host) from error
     return tuple(str(address[0]) for _, address in found)
 

@@ -68,11 +68,11 @@ def ended_by(error: BaseException, phase: Phase, host: str) -> ConversationEnded
     if isinstance(error, ConversationEnded):
         return error
     cause = cause_of(error)
-    return ConversationEnded(phase, reply_for(cause, phase, host, _detail(error)), cause)
+    return ConversationEnded(phase, reply_for(cause, phase, host, words_of(error)), cause)
 
 
-def _detail(error: BaseException) -> str:
-    """OpenSSL's or the system's own fixed words; nothing that a server could have put there."""
+def words_of(error: BaseException) -> str:
+    """Return OpenSSL's or the system's own fixed words; nothing that a server could have put there."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return str(getattr(error, "verify_message", "") or "").rstrip(".")
     if isinstance(error, ssl.SSLError):
@@ -110,6 +110,14 @@ _WORDS = {
     Cause.UNREACHABLE: (451, "4.4.1", "{host} cannot be reached"),
     Cause.TIMEOUT: (451, "4.4.2", "{host} did not answer in time {phase}"),
     Cause.DISCONNECTED: (451, "4.4.2", "{host} closed the connection {phase}"),
+    Cause.PROXY_SECRET_UNAVAILABLE: (454, "4.7.0", "The password for the proxy {host} cannot be had"),
+    Cause.PROXY_NOT_FOUND: (451, "4.4.3", "The name of the proxy {host} was not found"),
+    Cause.PROXY_UNREACHABLE: (451, "4.4.1", "The proxy {host} cannot be reached"),
+    Cause.PROXY_TIMEOUT: (451, "4.4.2", "The proxy {host} took the connection and did not let us through in time"),
+    Cause.PROXY_GARBLED: (451, "4.5.0", "What answers at {host} is no such proxy"),
+    Cause.PROXY_LOGIN_REFUSED: (454, "4.7.0", "The proxy {host} refuses our login"),
+    Cause.PROXY_FORBIDS: (451, "4.7.1", "The proxy {host} does not let us through"),
+    Cause.PROXY_REACHES_NOTHING: (451, "4.4.1", "The proxy {host} can't connect us"),
     Cause.GARBLED: (451, "4.5.0", "{host} answered something that is not SMTP {phase}"),
     Cause.TLS_UNTRUSTED: (454, "4.7.5", "The certificate of {host} is not trusted"),
     Cause.TLS_FAILED: (454, "4.7.5", "TLS with {host} failed"),

@@ -18,6 +18,7 @@ from relay.reply import reply
 from relay.upstream.authority import Answered, access_token, session_for, unavailable
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.proxy import Proxy, proxy_of
 from relay.upstream.token_store import TokenRecord, purpose_of
 
 SCOPE: Final = "https://mail.google.com/"
@@ -54,7 +55,7 @@ class GoogleTokens:
             said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self.settings.host, str(error))
             raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error
         answered = Answered()
-        result = posted(url, form, self.settings.ca_file, answered)
+        result = posted(url, form, self.settings.ca_file, proxy_of(self.settings, self.secrets), answered)
         return TokenRecord(record.purpose, access_token(url, answered, result), record.cache)
 
     def _grant(self, record: TokenRecord) -> tuple[str, dict[str, str]]:
@@ -86,11 +87,13 @@ class GoogleTokens:
         return str(json.loads(record.cache)["refresh_token"])
 
 
-def posted(url: str, form: Mapping[str, str], ca_file: Path | None, answered: Answered) -> dict[str, Any]:
+def posted(
+    url: str, form: Mapping[str, str], ca_file: Path | None, proxy: Proxy | None, answered: Answered
+) -> dict[str, Any]:
     """Return what the token endpoint answers to a form, an error too. Raises ConversationEnded for no such answer."""
     from requests import RequestException
 
-    with session_for(ca_file, answered) as session:
+    with session_for(ca_file, proxy, answered) as session:
         try:
             result = session.post(url, data=form).json()
             if not isinstance(result, dict):

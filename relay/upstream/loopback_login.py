@@ -24,6 +24,7 @@ from relay.upstream.authority import Answered, access_token, refused
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded, reply_for
 from relay.upstream.google_tokens import SCOPE, TOKEN_URL, google_purpose, posted
+from relay.upstream.proxy import proxy_of
 from relay.upstream.token_store import TokenRecord, TokenStore
 
 SIGN_IN_URL: Final = "https://accounts.google.com/o/oauth2/v2/auth"
@@ -96,7 +97,7 @@ class LoopbackLogin:
             "redirect_uri": self._redirect_uri,
             "code_verifier": self._verifier,
         }
-        result = posted(self._token_url, form, settings.ca_file, answered)
+        result = posted(self._token_url, form, settings.ca_file, proxy_of(settings, self._secrets), answered)
         access = access_token(self._token_url, answered, result)
         refresh = result.get("refresh_token")
         if not isinstance(refresh, str) or not refresh:

@@ -25,7 +25,8 @@ class ManagedIdentityTokens:
         import msal  # type: ignore[import-untyped]
 
         answered = Answered()
-        with session_for(self.settings.ca_file, answered) as session:
+        # Never by a proxy: the endpoint is the machine's own, or link-local (169.254.169.254).
+        with session_for(self.settings.ca_file, None, answered) as session:
             try:
                 client = msal.ManagedIdentityClient(self._identity(), http_client=session)
                 result: dict[str, Any] = client.acquire_token_for_client(resource=resource_of(self.settings.scope))

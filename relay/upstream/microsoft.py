@@ -14,6 +14,7 @@ from relay.upstream.client_proof import client_proof
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded, reply_for
 from relay.upstream.msal_errors import request_errors
+from relay.upstream.proxy import Proxy, proxy_of
 from relay.upstream.token_store import AccessToken, TokenRecord, purpose_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class MicrosoftTokens:
         def acquire() -> dict[str, Any] | None:
             import msal
 
-            session = session_for(self.settings.ca_file, answered)
+            session = session_for(self.settings.ca_file, self._proxy, answered)
             with session:
                 application = msal.ConfidentialClientApplication(
                     self.settings.client_id,
@@ -73,7 +74,7 @@ class MicrosoftTokens:
             cache.deserialize(record.cache)
 
         def acquire() -> dict[str, Any] | None:
-            with session_for(self.settings.ca_file, answered) as session:
+            with session_for(self.settings.ca_file, self._proxy, answered) as session:
                 application = public_application(self.settings, session, cache)
                 accounts = application.get_accounts()
                 if not accounts:
@@ -98,6 +99,10 @@ class MicrosoftTokens:
                 Cause.TOKEN_REFUSED,
             )
         return access_token(self.settings.authority, answered, result)
+
+    @property
+    def _proxy(self) -> Proxy | None:
+        return proxy_of(self.settings, self.secrets)
 
     def _proof(self) -> Any:
         try:

@@ -12,6 +12,7 @@ from relay.address import Mailbox, parse_mailbox
 from relay.envelope import Envelope, Recipient, WholeContent
 from relay.upstream.connection import Route
 from relay.upstream.credentials import Credential
+from relay.upstream.proxy import Proxy
 from relay.upstream.smarthost import Smarthost
 from relay.upstream.trust import Trust
 
@@ -79,9 +80,10 @@ async def smarthost(
     source: Credentials | None = None,
     security: str | None = None,
     client_certificate: Path | None = None,
+    proxy: Proxy | None = None,
     **options: Any,
 ) -> AsyncIterator[Smarthost]:
-    route = Route(host, server.port, security or server.security, "relay.clinic.test", timeout)
+    route = Route(host, server.port, security or server.security, "relay.clinic.test", timeout, proxy)
     trust = Trust(verify, ca_file, client_certificate)
     made = Smarthost("isp", route, trust, source or Credentials(given or (None,)), **options)
     try:

@@ -50,10 +50,14 @@ async def raw_server(talk: Talk) -> AsyncIterator[Raw]:
 
 
 async def until_data(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *extensions: str, final: str = "354 go on"
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    *extensions: str,
+    final: str = "354 go on",
+    greeting: str = "220 raw.test\r\n",
 ) -> None:
     """Be a well-behaved server up to the reply to DATA."""
-    writer.write(b"220 raw.test\r\n")
+    writer.write(greeting.encode())
     while line := (await reader.readline()).decode().strip().upper():
         if line.startswith("EHLO"):
             lines = ["raw.test", *extensions]
