@@ -12,6 +12,7 @@ from relay.cli import (
     capture,
     certificate,
     check,
+    clients,
     demo,
     doctor,
     explain,
@@ -82,6 +83,7 @@ app.add_typer(queue.group, name="queue")
 app.add_typer(spool.group, name="spool")
 app.command("trace")(trace.trace)
 app.add_typer(capture.group, name="capture")
+app.add_typer(clients.group, name="clients")
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.command("test")(test.send_test)

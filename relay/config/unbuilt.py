@@ -31,7 +31,6 @@ class Unbuilt:
 
 
 WARNED: Final = (
-    Unbuilt("listener", "learn_until"),
     Unbuilt("client", "sender_policy", built=("keep",)),
     Unbuilt("client", "display_name", built=("{name}",)),
     Unbuilt("client", "reply_to"),

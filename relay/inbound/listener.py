@@ -11,6 +11,7 @@ from typing import Final
 
 from relay.config.listener_settings import ListenerSettings, Security
 from relay.inbound import replies
+from relay.inbound.clients import ip_address
 from relay.inbound.door import Door
 from relay.inbound.premises import Premises
 from relay.inbound.protocol import Protocol
@@ -123,6 +124,9 @@ class Listener:
         reason = error.reason or "UNKNOWN"
         reply = replies.tls_failed(handshake_fault(reason))
         self.premises.journal.refused(self.name, "tls", reply, peer=peer)
+        until = self.settings.learn_until
+        if until is not None and until.timestamp() * 1000 > self.premises.now():
+            self.premises.devices.note(self.name, ip_address(peer), refused=str(reply))
 
 
 def _needs_door(settings: ListenerSettings) -> bool:

@@ -37,6 +37,7 @@ class Listeners:
         self._listeners: list[Listener] = []
         self._closed: list[Listener] = []
         self._watcher: asyncio.Task[None] | None = None
+        self._learner: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open all. Raises InboundError, which names listener and address or the certificate; then none is open."""
@@ -48,6 +49,7 @@ class Listeners:
             await listener.open()
         self._listeners = opened
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        self._learner = asyncio.get_running_loop().create_task(self._learn())
 
     @property
     def ready(self) -> bool:
@@ -106,10 +108,11 @@ class Listeners:
         What was being put into the spool is put in any case.
         """
         self.stop_accepting()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+        for task in (self._watcher, self._learner):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         conversations = [connection.conversation for connection in self._connections()]
         if conversations:
             await asyncio.wait(conversations, timeout=seconds)
@@ -119,6 +122,7 @@ class Listeners:
         if late:
             await asyncio.wait(late, timeout=1)
         await self._premises.acceptance.settled()
+        self._premises.devices.close()
 
     # ---- within
 
@@ -162,6 +166,12 @@ class Listeners:
                 await self._premises.certificates.refresh()
             except Exception as error:  # task root: the certificate in force stays
                 self._premises.journal.failed("inbound.certificates", error)
+
+    async def _learn(self) -> None:
+        try:
+            await self._premises.devices.run()
+        except Exception as error:  # task root: mail goes on without the record
+            self._premises.journal.failed("inbound.devices", error)
 
 
 def _bind(listeners: list[Listener]) -> None:

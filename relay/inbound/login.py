@@ -21,11 +21,12 @@ _NOBODYS: Final = secrets.token_urlsafe(24)
 
 
 class Login:
-    """The logins of one connection. `client` and `mechanism` are set by one that succeeds."""
+    """The logins of one connection. `client` and `mechanism` are set by one that succeeds, `username` by any."""
 
     def __init__(self, premises: Premises, wire: Wire, listener: str, address: IPAddress) -> None:
         self.client: Client | None = None
         self.mechanism = ""
+        self.username = ""
         self._premises = premises
         self._wire = wire
         self._listener = listener
@@ -76,6 +77,7 @@ class Login:
 
     async def _judge(self, mechanism: str, attempt: Attempt) -> Reply:
         premises = self._premises
+        self.username = attempt.username
         client = premises.clients.with_username(attempt.username)
         reference = client.settings.password if client is not None else None
         password = _NOBODYS

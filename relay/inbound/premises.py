@@ -9,6 +9,7 @@ from relay.config.settings import Settings
 from relay.inbound.acceptance import Acceptance
 from relay.inbound.certificates import Certificates
 from relay.inbound.clients import Clients
+from relay.inbound.devices import Devices
 from relay.inbound.limits import LoginLimits
 from relay.inbound.passwords import Passwords, SecretSource
 from relay.journal import Journal
@@ -40,6 +41,7 @@ class Premises:
         self.draining = False
         self.certificates = Certificates(settings, secrets, ())
         self._clock = clock
+        self.devices = Devices(settings.state_dir, journal, self.now)
         self.put_in_force(settings, secrets)
 
     def put_in_force(self, settings: Settings, secrets: SecretSource) -> None:

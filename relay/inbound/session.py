@@ -49,6 +49,7 @@ class Session:
         self._address = address
         self._peer = str(address)
         self._unrecognized = 0
+        self._noted = False
         self._helo = ""
         self._extended = False
         self._transaction: Transaction | None = None
@@ -65,7 +66,9 @@ class Session:
             return self._unknown(verb.strip())
         self.spoken = True
         if self._settings.require_tls and self._wire.tls is None and verb not in _BEFORE_TLS:
-            return self._refused("tls", replies.ENCRYPTION_REQUIRED if verb == b"AUTH" else replies.TLS_FIRST)
+            reply = replies.ENCRYPTION_REQUIRED if verb == b"AUTH" else replies.TLS_FIRST
+            self._learn(reply)
+            return self._refused("tls", reply)
         if self.receiving and verb in _FORGETTING:
             return self._forget_first(command, argument.strip())
         return command(self, argument.strip())
@@ -152,6 +155,8 @@ class Session:
         if reply.code == 421:
             self._refused("auth", reply)
             self.over = True
+        elif reply.permanent:
+            self._learn(reply, mechanism=mechanism, username=self._login.username)
         return reply
 
     # ---- the transaction
@@ -164,7 +169,9 @@ class Session:
         client = self._client()
         if client is None:
             reason = "auth" if self._auth_offered else "relay"
-            return self._refused(reason, admission.refuse_stranger(auth_offered=self._auth_offered))
+            reply = admission.refuse_stranger(auth_offered=self._auth_offered)
+            self._learn(reply, sender=argument.decode("utf-8", "replace").partition(":")[2].strip())
+            return self._refused(reason, reply)
         arguments = mail_arguments(argument, extended=self._extended)
         if isinstance(arguments, Reply):
             return self._refused("syntax", arguments, client)
@@ -315,6 +322,16 @@ class Session:
         if self._login.client is not None:
             return clients.named(self._login.client.name)
         return clients.at(self._address)
+
+    def _learn(self, reply: Reply, **said: str) -> None:
+        """Record a device that none of our clients is, where the listener learns."""
+        until = self._settings.learn_until
+        if until is None or until.timestamp() * 1000 <= self._premises.now() or self._client() is not None:
+            return
+        hello = "" if not self._helo else "EHLO" if self._extended else "HELO"
+        said |= {"hello": hello, "helo": self._helo, "tls": self._wire.tls or "", "refused": str(reply)}
+        self._premises.devices.note(self._listener, self._address, again=self._noted, **said)
+        self._noted = True
 
     def _refused(
         self,
