@@ -17,7 +17,7 @@ bench: SECONDS ?= 10
 soak: ROUNDS ?= 200
 python := .venv/bin/python
 
-.PHONY: help setup setup-dev peers run test check fmt bench fuzz soak docs
+.PHONY: help setup setup-dev peers run test check fmt bench fuzz soak limits docs
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -54,6 +54,9 @@ fuzz: setup-dev ## the fuzz tests, far longer than `make test` runs them
 
 soak: setup-dev ## 200 rounds of kill -9 under load with an upstream that fails; SOAK_SEED=... for the same load again
 	@nice $(python) -m tests.soak $(ROUNDS)
+
+limits: setup-dev ## a provider's limits over three real minutes, with a kill -9; part of `make test`
+	@$(python) -m pytest tests/limits/three_minutes.py
 
 docs: setup-dev ## docs/settings.md from the settings themselves
 	@$(python) docs/generate.py
