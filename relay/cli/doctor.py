@@ -39,13 +39,14 @@ def doctor(
         for name in names:
             found.append(link.ask("doctor", upstream=name, to=to))
             if not invocation.json:
-                _say(found[-1])
+                say_checkup(found[-1])
     if invocation.json:
         print_json(found[0] if len(found) == 1 else found)
     return 0 if all(each["ok"] for each in found) else 1
 
 
-def _say(found: dict[str, Any]) -> None:
+def say_checkup(found: dict[str, Any]) -> None:
+    """Print what an examination found, step by step."""
     say(f"{found['upstream']}: {'all is well' if found['ok'] else 'something is wrong'}")
     for step in found["steps"]:
         told = ": ".join(part for part in (step["detail"], step["reply"]) if part)

@@ -25,10 +25,19 @@ _PATIENCE: Final = 900.0
 
 def login(context: typer.Context, upstream: Annotated[str, typer.Argument(metavar="UPSTREAM")]) -> None:
     """Sign in: open the page that is printed and, for Microsoft 365, type the code there."""
-    from relay.upstream.failures import ConversationEnded
-
     invocation = invocation_of(context)
     settings = invocation.settings()
+    sign_in(settings, upstream, sys.stderr if invocation.json else sys.stdout)
+    if invocation.json:
+        print_json({"ok": True, "upstream": upstream})
+    else:
+        say(f"Signed in; {upstream} sends as {settings.upstream[upstream].account}.")
+
+
+def sign_in(settings: Settings, upstream: str, output: TextIO) -> None:
+    """Sign in to an upstream; what is to be opened and typed goes to `output`. Raises CommandError."""
+    from relay.upstream.failures import ConversationEnded
+
     chosen = settings.upstream[known_upstream(settings, upstream)]
     by_code = isinstance(chosen, Microsoft365Settings) and chosen.credential == "device_code"
     by_browser = isinstance(chosen, GmailSettings) and bool(chosen.client_id) and chosen.refresh_token is None
@@ -37,7 +46,6 @@ def login(context: typer.Context, upstream: Annotated[str, typer.Argument(metava
         raise CommandError(f"{upstream}: nobody signs in to it; {cure}", status=2)
     prepare(settings.state_dir)
     secrets = Secrets(os.environ, SealedStore(settings.state_dir, os.environ))
-    output = sys.stderr if invocation.json else sys.stdout
     try:
         if isinstance(chosen, Microsoft365Settings):
             _by_code(upstream, chosen, secrets, output)
@@ -48,10 +56,6 @@ def login(context: typer.Context, upstream: Annotated[str, typer.Argument(metava
     except ConfigError as error:
         raise CommandError(f"relay login {upstream}: {error}") from error
     _tell_running(settings, upstream)
-    if invocation.json:
-        print_json({"ok": True, "upstream": upstream})
-    else:
-        say(f"Signed in; {upstream} sends as {chosen.account}.")
 
 
 def _by_browser(name: str, settings: GmailSettings, secrets: Secrets, output: TextIO) -> None:

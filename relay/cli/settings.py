@@ -52,13 +52,21 @@ def settings(
     if client not in configured.client:
         names = ", ".join(configured.client) or "none"
         raise CommandError(f"{client:.60}: no such client; there are: {names}", status=2)
+    if not invocation.json:
+        say_card(configured, client, application)
+        return
     texts = known[application]
+    name = listener_for(configured, configured.client[client], texts)
+    facts = facts_of(configured, client, name)
+    print_json({**facts, "application": application, **_shape(advice_for(configured, client, name, texts))})
+
+
+def say_card(configured: Settings, client: str, application: str) -> None:
+    """Print what to type into an application. Raises CommandError where it can use no listener."""
+    texts = applications()[application]
     name = listener_for(configured, configured.client[client], texts)
     advice = advice_for(configured, client, name, texts)
     facts = facts_of(configured, client, name)
-    if invocation.json:
-        print_json({**facts, "application": application, **_shape(advice)})
-        return
     say(f"{advice.application}, for client {client}, by listener {name} ({facts['address']})")
     say(f"Where: {advice.where}")
     if advice.fields:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,10 +42,15 @@ def send_test(
     if invocation.json:
         print_json(found)
     else:
-        outcome = "took" if found["ok"] else "did not take"
-        say(f"{upstream} {outcome} a message from {found['sender']} to {found['recipient']}.")
-        say(f"It said: {found['reply'] or 'nothing after the final dot'}")
-        if not found["ok"]:
-            cause = f" ({found['cause'].replace('_', ' ')})" if found["cause"] else ""
-            say(f"That was at {_MOMENTS.get(found['phase'], found['phase'].upper())}{cause}.")
+        say_outcome(upstream, found)
     return 0 if found["ok"] else 1
+
+
+def say_outcome(upstream: str, found: dict[str, Any]) -> None:
+    """Print what came of a test message."""
+    outcome = "took" if found["ok"] else "did not take"
+    say(f"{upstream} {outcome} a message from {found['sender']} to {found['recipient']}.")
+    say(f"It said: {found['reply'] or 'nothing after the final dot'}")
+    if not found["ok"]:
+        cause = f" ({found['cause'].replace('_', ' ')})" if found["cause"] else ""
+        say(f"That was at {_MOMENTS.get(found['phase'], found['phase'].upper())}{cause}.")

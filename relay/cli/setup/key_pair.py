@@ -47,17 +47,21 @@ class KeyPair:
 
 
 def key_pair_of(upstream: str, state_dir: Path, store: SealedStore, now: datetime.datetime) -> KeyPair:
-    """Return the upstream's key pair; where there is none yet it is made. Raises ConfigError.
+    """Return the upstream's key pair; where there is none yet it is made. Raises ConfigError."""
+    name = _name_for(upstream, state_dir, store, now)
+    return _found(name, state_dir, store) or _made(name, state_dir, store, now)
 
-    One whose certificate is over, or about to be, is left alone, and another is made under a name with the day in it.
-    """
-    for name in (upstream, f"{upstream}-{now:%Y-%m-%d}"):
-        found = _found(name, state_dir, store)
-        if found is None:
-            return _made(name, state_dir, store, now)
-        if found.ends > (now + datetime.timedelta(days=30)).date():
-            return found
-    raise ConfigError(f"{state_dir / name}.cer: has ended already; remove it, and type this again")
+
+def places_of(upstream: str, state_dir: Path, store: SealedStore, now: datetime.datetime) -> tuple[Path, str]:
+    """Return the certificate's file and the sealed private key's name, whether they are there yet or not."""
+    return _names(_name_for(upstream, state_dir, store, now), state_dir)
+
+
+def _name_for(upstream: str, state_dir: Path, store: SealedStore, now: datetime.datetime) -> str:
+    """Return the upstream's name, with the day where there is a certificate that ends within thirty days: it stays."""
+    found = _found(upstream, state_dir, store)
+    ending = found is not None and found.ends <= (now + datetime.timedelta(days=30)).date()
+    return f"{upstream}-{now:%Y-%m-%d}" if ending else upstream
 
 
 def thumbprint_of(certificate: Certificate) -> str:
@@ -118,7 +122,7 @@ def _signed(name: str, now: datetime.datetime) -> tuple[RSAPrivateKey, Certifica
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.x509.oid import NameOID
 
-    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     called = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"relay {name}"[:64])])
     certificate = (
         x509.CertificateBuilder()

@@ -66,6 +66,10 @@ class Terminal:
                 return secret
             self.say(f"  {fault}", "red")
 
+    def refused(self, question: Question, fault: str) -> None:
+        """Say what is wrong with a flag; the question follows."""
+        self.say(f"{question.option}: {fault}", "red")
+
     def agreed(self, text: str, *, default: bool) -> bool:
         """Return whether the answer was yes."""
         while True:
