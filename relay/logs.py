@@ -24,7 +24,18 @@ Form: TypeAlias = Literal["json", "text"]
 
 _ADDRESSES = frozenset({"sender", "recipient", "username"})
 _REMEMBERED = 512
-_QUIET_LIBRARIES = ("mail.log", "mail.debug", "asyncio", "aiosmtplib", "msal", "urllib3", "uvicorn", "sqlalchemy")
+_QUIET_LIBRARIES = (
+    "mail.log",
+    "mail.debug",
+    "asyncio",
+    "aiosmtplib",
+    "boto3",
+    "botocore",
+    "msal",
+    "urllib3",
+    "uvicorn",
+    "sqlalchemy",
+)
 
 
 class _Disclosing:

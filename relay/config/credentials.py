@@ -6,7 +6,8 @@ from typing import Any, Final
 from relay.config.draft import Draft
 from relay.config.microsoft365_settings import CREDENTIAL_KEYS, Microsoft365Settings
 from relay.config.problems import Fault, KeyPath
-from relay.config.provider_settings import GmailSettings, SesSettings, SmtpSettings
+from relay.config.provider_settings import GmailSettings, SmtpSettings
+from relay.config.ses_settings import SesSettings
 
 
 def unfit_credentials(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
@@ -17,8 +18,8 @@ def unfit_credentials(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault
             yield from _microsoft365(upstream, path, given)
         elif isinstance(upstream, GmailSettings):
             yield from _gmail(path, given, name)
-        elif isinstance(upstream, SesSettings) and "region" not in given and "host" not in given:
-            yield _missing(path, "region", 'region = "ap-southeast-2", the AWS region that has your identities')
+        elif isinstance(upstream, SesSettings):
+            yield from _ses(upstream, path, given, name)
         elif isinstance(upstream, SmtpSettings):
             yield from _smtp(upstream, path, given, name)
 
@@ -93,6 +94,35 @@ def _gmail_user(path: KeyPath, given: Mapping[str, Any], name: str, by_user: str
     for key, example in zip(_BY_USER[:2], examples, strict=True):
         if key not in given:
             yield _missing(path, key, f"{example}, which {by_user} needs")
+
+
+def _ses(upstream: SesSettings, path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    if "region" not in given and (upstream.via == "api" or "host" not in given):
+        yield _missing(path, "region", 'region = "ap-southeast-2", the AWS region that has your identities')
+    if "secret_access_key" in given and "username" not in given:
+        yield _missing(path, "username", 'username = "AKIA...", the ID of the access key')
+    yield from _ses_by_api(upstream, path, given, name) if upstream.via == "api" else _ses_by_smtp(path, given, name)
+
+
+def _ses_by_api(upstream: SesSettings, path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    if upstream.security != "implicit":
+        yield Fault((*path, "security"), 'impossible with via = "api", which is HTTPS; remove it')
+    if "password" in given:
+        cure = "remove it: the machine's role is used; or write secret_access_key"
+        yield Fault((*path, "password"), f'impossible with via = "api"; {cure}')
+    if "username" in given and "secret_access_key" not in given:
+        add = f'secret_access_key = {{ sealed = "{name}" }}, or remove username: the machine\'s role is used'
+        yield _missing(path, "secret_access_key", add)
+
+
+def _ses_by_smtp(path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:
+    if "password" in given and "secret_access_key" in given:
+        yield Fault((*path, "password"), "impossible beside secret_access_key; keep one of the two")
+    elif "password" not in given and "secret_access_key" not in given:
+        add = f'password = {{ sealed = "{name}" }}, and type: relay secret set {name}'
+        yield _missing(path, "password", add)
+    if "username" not in given and "secret_access_key" not in given:
+        yield _missing(path, "username", 'username = "AKIA...", the SMTP user name; or via = "api" for a role')
 
 
 def _smtp(upstream: SmtpSettings, path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:

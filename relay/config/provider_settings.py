@@ -1,6 +1,5 @@
-"""[upstream.NAME] of the types gmail, ses, smtp and capture."""
+"""[upstream.NAME] of the types gmail, smtp and capture."""
 
-import re
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -16,15 +15,8 @@ from relay.config.upstream_settings import UpstreamSettings
 
 Auth = Literal["auto", "none", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"]
 
-_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _PERSONAL: Final = ("@gmail.com", "@googlemail.com")
 _PORTS: Final = {"starttls": 587, "implicit": 465, "none": 25}
-
-
-def _region(value: str) -> str:
-    if not _REGION.fullmatch(value):
-        raise mistake(f'"{value:.40}" is not a region of AWS', 'write it like "ap-southeast-2"')
-    return value
 
 
 def _preset(value: str) -> str:
@@ -71,28 +63,6 @@ class GmailSettings(UpstreamSettings):
     def account(self) -> str | None:
         """The mailbox, or the address that logs in."""
         return self.mailbox or (self.username if "@" in self.username else None)
-
-
-class SesSettings(UpstreamSettings):
-    """Amazon SES by SMTP: 50 recipients a message."""
-
-    type: Literal["ses"] = Field(default="ses", description="Amazon SES by its SMTP endpoint")
-    region: Annotated[str, AfterValidator(_region)] = Field(default="", description="the AWS region; it gives the host")
-    username: Line = Field(
-        description="the SMTP user name; no access key made for anything else", examples=['"AKIA..."']
-    )
-    password: SecretPlace = Field(
-        description="the SMTP password, derived for this region", examples=['{ sealed = "ses" }']
-    )
-    recipients_per_message: Count = Field(default=50, description="larger envelopes are split")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _by_region(cls, value: object) -> object:
-        if isinstance(value, dict) and _REGION.fullmatch(str(value.get("region"))):
-            domain = "amazonaws.com.cn" if str(value["region"]).startswith("cn-") else "amazonaws.com"
-            return {"host": f"email-smtp.{value['region']}.{domain}"} | value
-        return value
 
 
 class SmtpSettings(UpstreamSettings):

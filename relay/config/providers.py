@@ -11,7 +11,7 @@ Provider: TypeAlias = Literal["microsoft365", "gmail", "ses", "smtp"]
 _HOSTS: Final[tuple[tuple[Provider, tuple[str, ...]], ...]] = (
     ("microsoft365", ("office365.com", "office365.us", "outlook.com", "outlook.cn", "azurecomm.net")),
     ("gmail", ("gmail.com", "googlemail.com", "google.com")),
-    ("ses", ("amazonaws.com", "amazonaws.com.cn")),
+    ("ses", ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu")),
 )
 
 

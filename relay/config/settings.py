@@ -18,8 +18,9 @@ from relay.config.operating_settings import (
     MetricsSettings,
     QueueSettings,
 )
-from relay.config.provider_settings import CaptureSettings, GmailSettings, SesSettings, SmtpSettings
+from relay.config.provider_settings import CaptureSettings, GmailSettings, SmtpSettings
 from relay.config.section import FilePath, Host, Section
+from relay.config.ses_settings import SesSettings
 from relay.config.upstream_settings import UpstreamSettings
 
 AnyUpstream: TypeAlias = Microsoft365Settings | GmailSettings | SesSettings | SmtpSettings | CaptureSettings

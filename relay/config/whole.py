@@ -20,6 +20,7 @@ from relay.config.seal import SealedStore
 from relay.config.secret_reference import SecretReference
 from relay.config.secrets import Secrets, file_secret
 from relay.config.service_account import service_account_in
+from relay.config.ses_settings import SesSettings
 from relay.config.webhook_url import webhook_url
 
 
@@ -93,6 +94,8 @@ class _Examination:
             yield from self._authorities(path, upstream.ca_file)
             if isinstance(upstream, SmtpSettings):
                 yield from self._client_certificate(path, upstream.client_certificate)
+            if isinstance(upstream, SesSettings) and upstream.via == "api" and not installed():
+                yield Fault((*path, "via"), INSTALL)
             if isinstance(upstream, GmailSettings):
                 yield from self._service_account((*path, "service_account"), upstream.service_account)
             if isinstance(upstream, Microsoft365Settings):

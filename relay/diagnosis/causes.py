@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from relay.diagnosis.diagnosis import NOTHING, Actor, Diagnosis
-from relay.diagnosis.names import Names, filled
+from relay.diagnosis.names import Names, filled, names_in
 
 _FILES = {
     "applications": "",
@@ -98,7 +98,7 @@ def diagnosis_for(row: str, said: str, names: Names) -> Diagnosis:
     `said`: the whole reply, code included, or nothing. Raises KeyError for a row that nothing explains.
     """
     cause = next(one for one in _by_row()[row] if one.fits(said, names))
-    return cause.diagnosis({**names, "aadsts": aadsts_in(said)})
+    return cause.diagnosis({**names, **names_in(said), "aadsts": aadsts_in(said)})
 
 
 def explains(row: str) -> bool:
@@ -120,7 +120,7 @@ def diagnosis_by_words(said: str, names: Names) -> Diagnosis | None:
         return None
     if cause.rows and not cause.conditional:
         return diagnosis_for(cause.rows[0], said, names)
-    return cause.diagnosis({**names, "aadsts": aadsts_in(said)})
+    return cause.diagnosis({**names, **names_in(said), "aadsts": aadsts_in(said)})
 
 
 def aadsts_in(said: str) -> str:

@@ -34,6 +34,9 @@ UNKNOWN: Final[Names] = {
     "audience": "AUDIENCE",
     "object_id": "OBJECT-ID",
     "user": "USER",
+    "action": "ses:SendRawEmail",
+    "resource": "ARN",
+    "principal": "ROLE",
 }
 """The placeholders, and what stands for a name that is not known."""
 
@@ -41,14 +44,34 @@ _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 _PLAIN: Final = re.compile(r"[\w.+=@:/-]+")
 """A name of other characters is not put into a line that somebody copies into a shell."""
 
+_QUOTES: Final = r"[`'\"]?"
+_DENIED: Final = re.compile(
+    rf"User:? {_QUOTES}(?P<principal>arn:[\w:/.+=@-]+){_QUOTES} is not authorized to perform:? "
+    rf"{_QUOTES}(?P<action>[\w:]+){_QUOTES} on resource:? {_QUOTES}(?P<resource>arn:[\w:/.+=@*-]+)"
+)
+
 _GOOGLE: Final = "https://oauth2.googleapis.com/token"
 
-_SECRETS: Final = ("client_secret", "private_key", "passphrase", "app_password", "service_account", "password")
+_SECRETS: Final = (
+    "client_secret",
+    "private_key",
+    "passphrase",
+    "app_password",
+    "service_account",
+    "password",
+    "secret_access_key",
+)
 
 
 def filled(text: str, names: Names) -> str:
     """Return the text with its placeholders replaced; unknown names are in capitals, for a person to replace."""
     return _PLACEHOLDER.sub(lambda found: _name(found[1], names), text)
+
+
+def names_in(said: str) -> Names:
+    """Return what a refusal of AWS names: who, what, and the resource's ARN."""
+    found = _DENIED.search(said)
+    return found.groupdict() if found else {}
 
 
 def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> Names:
@@ -82,6 +105,9 @@ _OWN: Final = _COMMANDS | {
     "audience",
     "object_id",
     "user",
+    "action",
+    "resource",
+    "principal",
 }
 
 

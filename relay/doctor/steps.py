@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 
 from relay.config.microsoft365_settings import Microsoft365Settings
-from relay.config.provider_settings import CaptureSettings, GmailSettings, SesSettings, SmtpSettings
+from relay.config.provider_settings import CaptureSettings, GmailSettings, SmtpSettings
+from relay.config.ses_settings import SesSettings
 from relay.config.upstream_settings import UpstreamSettings
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.examination import Examination

@@ -27,7 +27,7 @@ HELP = """The controls of Relay's simulator
   POST   /tokens/revoke            everybody has to sign in again
   POST   /device                   {"user_code": "ABCDEFGHJ"}: sign in
   POST   /hangup                   cut all SMTP connections off
-  POST   /close/NAME               microsoft365, gmail, ses or authority: refuse connections
+  POST   /close/NAME               microsoft365, gmail, ses, authority, aws: refuse connections
   POST   /reopen/NAME              ... and no longer
 """
 
@@ -77,6 +77,8 @@ class Control:
                 "gmail": {"port": simulator.gmail.port, "implicit_port": simulator.gmail.implicit_port},
                 "ses": {"port": simulator.ses.port, "implicit_port": simulator.ses.implicit_port},
                 "authority": simulator.authority_url,
+                "aws": simulator.aws_url,
+                "aws_metadata": simulator.aws_metadata_url,
                 "ca_file": str(simulator.ca_file),
                 "messages": simulator.received.total,
                 "recipients": simulator.received.recipients_total,
@@ -132,9 +134,10 @@ class Control:
         return Response.json({"signed_in": user})
 
     async def _reach(self, head: str, name: str) -> Response:
-        if name not in ("microsoft365", "gmail", "ses", "authority"):
-            return _wrong(404, "microsoft365, gmail, ses or authority")
-        server: SmtpServer | HttpServer = getattr(self._simulator, name)
+        if name not in ("microsoft365", "gmail", "ses", "authority", "aws"):
+            return _wrong(404, "microsoft365, gmail, ses, authority or aws")
+        found = self._simulator.aws.server if name == "aws" else getattr(self._simulator, name)
+        server: SmtpServer | HttpServer = found
         if head == "close":
             await server.close()
         else:

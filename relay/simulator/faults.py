@@ -28,6 +28,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 STAGES = ("greeting", "offer", "ehlo", "starttls", "auth_line", "auth", "mail", "rcpt", "data", "final")
 AUTHORITY_STAGES = ("openid", "devicecode", "token")
+AWS_STAGES = ("send_email", "get_account")
 
 
 class UnknownFault(ValueError):  # noqa: N818
@@ -85,7 +86,7 @@ class ActiveFault:
 def known_faults() -> Mapping[str, Fault]:
     """Every failure that the data files describe, by name."""
     found: dict[str, Fault] = {}
-    for file in ("faults.toml", "authority_faults.toml"):
+    for file in ("faults.toml", "authority_faults.toml", "aws_faults.toml"):
         text = resources.files("relay.simulator").joinpath(file).read_text("utf-8")
         found |= {name: Fault(name=name, **entry) for name, entry in tomllib.loads(text).items()}
     return found
@@ -165,7 +166,7 @@ def _named(name: str) -> Fault:
 
 
 def _wrong(fault: Fault) -> str | None:
-    stages = STAGES + AUTHORITY_STAGES
+    stages = STAGES + AUTHORITY_STAGES + AWS_STAGES
     if fault.stage not in stages:
         return f"no stage {fault.stage!r}; stages are {', '.join(stages)}"
     if fault.action not in _ACTIONS:

@@ -19,6 +19,7 @@ def guide(simulator: Simulator) -> str:
         f"Google's tokens at {simulator.google.url}",
         f"Gmail at {host}:{simulator.gmail.port} (STARTTLS) and {host}:{simulator.gmail.implicit_port} (TLS)",
         f"Amazon SES at {host}:{simulator.ses.port} (STARTTLS) and {host}:{simulator.ses.implicit_port} (TLS)",
+        f"Amazon SES's API at {simulator.aws_url}, a machine's role at {simulator.aws_metadata_url}",
         f"All certificates are signed by {simulator.ca_file}",
         "",
         "For a relay.toml:",

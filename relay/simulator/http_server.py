@@ -61,10 +61,11 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 class HttpServer:
-    """`port` is known once open. `answer` may raise `NoResponse`, nothing else."""
+    """`port` is known once open. `answer` may raise `NoResponse`, nothing else; `largest` octets of a body."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, largest: int = _BODY) -> None:
         self._answer = answer
+        self._largest = largest
         self._listener = Listener(self._converse)
         self.port = 0
 
@@ -84,7 +85,7 @@ class HttpServer:
         protocol = h11.Connection(h11.SERVER)
         try:
             while True:
-                request = await _request(protocol, connection)
+                request = await _request(protocol, connection, self._largest)
                 await self._respond(protocol, connection, request)
                 if protocol.our_state is not h11.DONE or protocol.their_state is not h11.DONE:
                     break
@@ -115,7 +116,7 @@ class HttpServer:
         await connection.drain()
 
 
-async def _request(protocol: h11.Connection, connection: Connection) -> Request:
+async def _request(protocol: h11.Connection, connection: Connection, largest: int) -> Request:
     head: h11.Request | None = None
     body = bytearray()
     while True:
@@ -129,7 +130,7 @@ async def _request(protocol: h11.Connection, connection: Connection) -> Request:
                 connection.write(protocol.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         elif isinstance(event, h11.Data):
             body += event.data
-            if len(body) > _BODY:
+            if len(body) > largest:
                 raise Hangup
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             return _as_request(head, bytes(body))

@@ -32,6 +32,8 @@ class Options:
     ses_port: int = 0
     ses_implicit_port: int = 0
     authority_port: int = 0
+    aws_port: int = 0
+    aws_metadata_port: int = 0
     control_port: int | None = None
     directory: Path | None = None
     names: tuple[str, ...] = ()
@@ -52,6 +54,8 @@ class Options:
     ses_password: str = "BSimulatedSesSmtpPassword/0123456789+abcdefg"  # noqa: S105
     ses_identities: tuple[str, ...] = ("@clinic.test",)
     ses_region: str = "ap-southeast-2"
+    aws_access_key: str = "AKIASIMULATEDUSER001"
+    aws_secret_key: str = "simulated/secret+access/key/0123456789ab"  # noqa: S105
 
     token_lifetime: int = 3599
     token_size: int = 3000

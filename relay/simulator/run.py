@@ -17,6 +17,8 @@ REHEARSAL = Options(
     ses_port=12587,
     ses_implicit_port=12465,
     authority_port=10443,
+    aws_port=12443,
+    aws_metadata_port=12080,
     control_port=10080,
 )
 """Ports that don't change from run to run, so that a relay.toml goes on being right."""

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from relay.simulator.authorities import Authorities
+from relay.simulator.aws import Aws
 from relay.simulator.certificate import certificates
 from relay.simulator.control import Control
 from relay.simulator.entra import Entra
@@ -46,6 +47,7 @@ class Simulator:
     `.federation.trust(issuer, subject)`, `.device_codes.approve(user_code, user)`, `.revoke_refresh_tokens()`);
     `managed_identity`: the endpoint of an Azure machine at the same origin; `google`: Google's (`.service_account()`,
     `.refresh_token(user)`). `tokens`: `.expire()`, `.lifetime`, `.roles`.
+    `aws`: `.account` (`.denied`, `.expire()`), `.ses` (the API), `.secrets_manager.secrets`, `.metadata`, `.sts`.
     `faults`: `.set(name, ...)`, `.clear()`. `violations`: breaches of the protocol by clients.
     """
 
@@ -57,6 +59,7 @@ class Simulator:
     managed_identity: ManagedIdentity
     google: GoogleAuthority
     tokens: Tokens
+    aws: Aws
     ca_file: Path
     directory: Path
 
@@ -97,6 +100,9 @@ class Simulator:
                 self._control = HttpServer(Control(self).answer)
                 exits.push_async_callback(self._control.close)
                 await self._control.open(options.host, options.control_port)
+            self.aws = Aws(self.premises)
+            exits.push_async_callback(self.aws.close)
+            await self.aws.open(context)
             # Made aside, so that the first token request needn't wait for it and the start neither.
             key = asyncio.create_task(asyncio.to_thread(signing_key))
             exits.push_async_callback(_finished, key)
@@ -123,6 +129,16 @@ class Simulator:
     def control_url(self) -> str:
         """Where the controls are; empty where `control_port` is None."""
         return f"http://{_url_host(self.host)}:{self._control.port}" if self._control else ""
+
+    @property
+    def aws_url(self) -> str:
+        """Where SES's API, STS and Secrets Manager are."""
+        return f"https://{_url_host(self.host)}:{self.aws.server.port}"
+
+    @property
+    def aws_metadata_url(self) -> str:
+        """Where a machine or container finds the keys of its role."""
+        return f"http://{_url_host(self.host)}:{self.aws.metadata_server.port}"
 
     @property
     def tenant(self) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from pathlib import Path
 
 from relay.config.microsoft365_settings import Microsoft365Settings
-from relay.config.provider_settings import CaptureSettings, GmailSettings, SesSettings, SmtpSettings
+from relay.config.provider_settings import CaptureSettings, GmailSettings, SmtpSettings
 from relay.config.secrets import Secrets
+from relay.config.ses_settings import SesSettings
 from relay.config.settings import Settings
 from relay.config.upstream_settings import UpstreamSettings
+from relay.upstream.aws_client import AccessKey, AwsClient, Endpoint
 from relay.upstream.capture import Capture
 from relay.upstream.connection import Route
 from relay.upstream.contract import Upstream
@@ -21,9 +24,12 @@ from relay.upstream.managed_identity import ManagedIdentityTokens
 from relay.upstream.microsoft import MicrosoftTokens, token_purpose
 from relay.upstream.passwords import KeptPassword, NoCredential
 from relay.upstream.proxy import proxy_of
+from relay.upstream.ses import SesApi
+from relay.upstream.ses_password import smtp_password
 from relay.upstream.smarthost import Smarthost
 from relay.upstream.token_store import TokenStore
 from relay.upstream.tokens import MailboxTokens
+from relay.upstream.transaction import FINAL_REPLY_FACTOR
 from relay.upstream.trust import Trust
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}")
@@ -34,6 +40,8 @@ def upstream_of(name: str, settings: Settings, secrets: Secrets) -> Upstream:
     table = settings.upstream[name]
     if isinstance(table, CaptureSettings):
         return Capture(name, capture_directory(settings.state_dir, name), table.keep)
+    if isinstance(table, SesSettings) and table.via == "api":
+        return ses_api(name, table, secrets)
     trust = Trust(table.verify, table.ca_file, getattr(table, "client_certificate", None))
     return Smarthost(
         name,
@@ -45,6 +53,21 @@ def upstream_of(name: str, settings: Settings, secrets: Secrets) -> Upstream:
         session_limit=table.session_limit,
         reencode_long_lines=table.long_lines == "reencode",
     )
+
+
+def ses_api(name: str, table: SesSettings, secrets: Secrets) -> SesApi:
+    """Return Amazon SES by its API."""
+    patience = table.timeout * FINAL_REPLY_FACTOR
+    url = f"https://{table.host}:{table.port}" if table.port != 443 else f"https://{table.host}"
+    endpoint = Endpoint("sesv2", table.region, url, table.ca_file, table.verify, patience, proxy_of(table, secrets))
+
+    def keys() -> AccessKey | None:
+        if table.secret_access_key is None or table.username is None:
+            return None
+        return AccessKey(table.username, str(secrets.resolve(table.secret_access_key)))
+
+    aws = AwsClient(endpoint, keys)
+    return SesApi(name, table.host, aws, largest=table.max_message_size, long_lines=table.long_lines == "reencode")
 
 
 def capture_directory(state_dir: Path, name: str) -> Path:
@@ -65,9 +88,16 @@ def credential_source(name: str, table: UpstreamSettings, secrets: Secrets) -> C
     if isinstance(table, GmailSettings):
         store = TokenStore(secrets.store, name, google_purpose(table))
         return MailboxTokens(name, table.account or table.username, store, GoogleTokens(name, table, secrets).fetch)
-    if isinstance(table, SesSettings):
-        return KeptPassword(table.host, table.username, table.password, secrets)
+    if isinstance(table, SesSettings) and table.username:
+        return _ses_password(table, table.username, secrets)
     if isinstance(table, SmtpSettings) and table.username and table.password is not None and table.auth != "none":
         bearer = table.auth in {"xoauth2", "oauthbearer"}
         return KeptPassword(table.host, table.username, table.password, secrets, bearer=bearer)
     return NoCredential()
+
+
+def _ses_password(table: SesSettings, username: str, secrets: Secrets) -> CredentialSource:
+    if table.secret_access_key is not None:
+        derived = functools.partial(smtp_password, region=table.region)
+        return KeptPassword(table.host, username, table.secret_access_key, secrets, derived)
+    return KeptPassword(table.host, username, table.password, secrets) if table.password else NoCredential()

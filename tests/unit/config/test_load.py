@@ -8,8 +8,9 @@ import pytest
 from relay.config.endpoint import Address
 from relay.config.load import find, load
 from relay.config.microsoft365_settings import Microsoft365Settings
-from relay.config.provider_settings import GmailSettings, SesSettings, SmtpSettings
+from relay.config.provider_settings import GmailSettings, SmtpSettings
 from relay.config.schema import NAMED, SINGLE, keys_of
+from relay.config.ses_settings import SesSettings
 from relay.config.settings import UPSTREAM_TYPES, GeneralSettings, Settings, default_state_dir
 from tests.unit.config.written import GOOD, UPSTREAM, loaded, settings, told
 

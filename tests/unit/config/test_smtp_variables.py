@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from relay.config.load import PLACES, Loaded, load
-from relay.config.provider_settings import GmailSettings, SesSettings, SmtpSettings
+from relay.config.provider_settings import GmailSettings, SmtpSettings
+from relay.config.ses_settings import SesSettings
 
 NOWHERE = PLACES[-1]
 GIVEN = {"SMTP_HOST": "mail.example.test", "SMTP_USERNAME": "app", "SMTP_PASSWORD": "secret"}

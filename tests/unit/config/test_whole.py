@@ -114,6 +114,7 @@ def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
         "upstream.workspace.service_account",
         "upstream.by-user.client_secret",
         "upstream.by-user.refresh_token",
+        "upstream.ses-api.secret_access_key",
         "upstream.isp.password",
         "upstream.isp.client_certificate",
         "queue.password",

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from relay.config.microsoft365_settings import Microsoft365Settings
-from relay.config.provider_settings import GmailSettings, SesSettings, SmtpSettings
+from relay.config.provider_settings import GmailSettings, SmtpSettings
+from relay.config.ses_settings import SesSettings
 from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.causes import diagnosis_for
 from relay.diagnosis.names import filled, names_of

@@ -9,6 +9,7 @@ from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.simulator.faults import Fault, known_faults
 from relay.transfer.explanation import explanation_of
+from relay.upstream.ses_replies import ApiRefusal, reply_to
 from tests.unit.transfer.test_explanation import UPSTREAMS
 
 PROVIDERS: dict[str | None, Provider] = {
@@ -18,6 +19,7 @@ PROVIDERS: dict[str | None, Provider] = {
     "gmail": "gmail",
     "google": "gmail",
     "ses": "ses",
+    "ses_api": "ses",
     None: "smtp",
 }
 DIAGNOSES = {
@@ -112,6 +114,21 @@ DIAGNOSES = {
     "ses_access_denied": "ses_access_denied",
     "ses_sender_not_verified": "ses_sender_not_verified",
     "ses_recipient_not_verified": "ses_sender_not_verified",
+    "ses_api_not_verified": "ses_sender_not_verified",
+    "ses_api_recipient_not_verified": "ses_sender_not_verified",
+    "ses_api_mail_from_not_verified": "ses_domain_not_verified",
+    "ses_api_suspended": "ses_sending_paused",
+    "ses_api_paused": "ses_sending_paused",
+    "ses_api_rate": "ses_rate",
+    "ses_api_daily_quota": "ses_daily_quota",
+    "ses_api_limit": "ses_rate",
+    "ses_api_bad_request": "permanent",
+    "ses_api_access_denied": "ses_api_access_denied",
+    "ses_api_token_expired": "ses_token_expired",
+    "ses_api_key_unknown": "ses_key_unknown",
+    "ses_api_signature": "ses_signature",
+    "ses_api_clock": "aws_clock_wrong",
+    "ses_api_503": "ses_temporary",
     "aadsts7000215": "client_secret_wrong",
     "aadsts7000222": "client_secret_expired",
     "aadsts700027": "assertion_certificate",
@@ -179,6 +196,9 @@ DIAGNOSES = {
 
 def _reply(fault: Fault) -> Reply | None:
     """What the relay would have before it; None for a failure without words."""
+    if fault.provider == "ses_api" and fault.error:
+        described = fault.description.format_map(defaultdict(lambda: "X"))
+        return reply_to(ApiRefusal(fault.error, described, fault.status), "email.test")[1]
     if fault.error:
         described = fault.description.format_map(defaultdict(lambda: "X"))
         number = f"AADSTS{fault.code}: " if fault.code else ""

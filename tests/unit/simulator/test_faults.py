@@ -4,19 +4,21 @@ from typing import Any
 
 import pytest
 
-from relay.simulator.faults import AUTHORITY_STAGES, STAGES, Faults, UnknownFault, known_faults
+from relay.simulator.faults import AUTHORITY_STAGES, AWS_STAGES, STAGES, Faults, UnknownFault, known_faults
 from relay.simulator.provider import provider_named, wire
 
 PROVIDERS = ("microsoft365", "gmail", "ses")
 AUTHORITIES = ("entra", "imds", "google")
+AWS = "ses_api"
 WELL_FORMED = re.compile(rb"(?:(?P<code>[2345]\d\d)-[^\r\n]*\r\n)*[2345]\d\d [^\r\n]+\r\n")
 
 
 @pytest.mark.parametrize("name", sorted(known_faults()))
 def test_every_failure_is_complete(name: str) -> None:
     fault = known_faults()[name]
-    assert fault.stage in STAGES + AUTHORITY_STAGES
-    assert fault.provider in (None, *AUTHORITIES, *PROVIDERS)
+    assert fault.stage in STAGES + AUTHORITY_STAGES + AWS_STAGES
+    assert fault.provider in (None, *AUTHORITIES, *PROVIDERS, AWS)
+    assert (fault.provider == AWS) is (fault.stage in AWS_STAGES)
     assert (fault.provider in AUTHORITIES) is (fault.stage in AUTHORITY_STAGES)
     if fault.reply:
         assert WELL_FORMED.fullmatch(wire(fault.reply, defaultdict(str))), fault.reply

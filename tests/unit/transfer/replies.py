@@ -187,6 +187,21 @@ REPLIES: list[tuple[Provider, str, str, str]] = [
     (SES, "data", "552 Message is too long.", "permanent"),
     (SES, "data", "554 Access denied: User is not authorized to perform ses:SendRawEmail", "auth"),
     (SES, "data", "554 Message rejected: Email address is not verified.", "send_as, this From"),
+    # Amazon SES by its API, as upstream words it
+    (SES, "auth", "535 Signature expired: 20260302T010000Z is now earlier than ... (InvalidSignature)", "auth"),
+    (
+        SES,
+        "auth",
+        "535 The security token included in the request is expired (ExpiredToken)",
+        "transient; auth after 600 s",
+    ),
+    (SES, "auth", "535 The security token included in the request is invalid. (UnrecognizedClient)", "auth"),
+    (SES, "auth", "535 The request signature we calculated does not match ... (InvalidSignature)", "auth"),
+    (SES, "data", "554 Domain not verified: The message can't be sent because ...", "send_as, this From"),
+    (SES, "data", "554 Account suspended: ... permanently restricted.", "licence"),
+    (SES, "data", "554 Sending paused: Email sending is disabled for the account.", "licence"),
+    (SES, "data", "454 Throttling failure: too many instances (LimitExceeded)", "slower"),
+    (SES, "data", "554 Transaction failed: Invalid MIME", "permanent"),
     # Any server
     (SMTP, "opening", "554 5.3.2 No SMTP service here", "transient"),
     (SMTP, "opening", "502 5.5.1 Command not implemented", "transient"),
