@@ -9,7 +9,7 @@ from functools import cache
 from relay.address import ReversePath
 from relay.diagnosis.diagnosis import Diagnosis
 from relay.logs import Log
-from relay.metrics import MECHANISMS, REFUSALS, Metrics
+from relay.metrics import MECHANISMS, MOVES, REFUSALS, Metrics
 from relay.reply import Reply
 from relay.spool.contract import Arrival
 from relay.spool.records import Claim, Gate, HoldReason, RecipientState, Settlement
@@ -50,6 +50,9 @@ class Journal:
             m.delivery.labels(upstream)
             m.upstream_up.labels(upstream)
             m.upstream_connections.labels(upstream)
+            m.upstream_failover.labels(upstream)
+            for reason in MOVES:
+                m.moved.labels(upstream, reason)
             m.queue_oldest.labels(upstream)
             for state in (RecipientState.QUEUED, RecipientState.IN_FLIGHT, RecipientState.HELD):
                 m.queue_recipients.labels(upstream, state)
@@ -170,6 +173,23 @@ class Journal:
             "recipients": [str(row.forward_path) for row in notice.envelope.recipients],
         }
         self._log.write(logging.INFO, "notice", values)
+
+    def moved(self, id_: str, client: str, source: str, target: str, recipients: int, reason: str, why: Reply) -> None:
+        """Recipients of a message went from one upstream's queue to another's, for one of `metrics.MOVES`."""
+        self._metrics.moved.labels(source, reason).inc(recipients)
+        values = {"id": id_, "client": client, "upstream": target, "from": source, "reply": str(why)}
+        self._log.write(logging.INFO, "moved", values)
+
+    def failing_over(self, upstream: str, ways: Mapping[str, str], since_at: int) -> None:
+        """The mail of clients goes by other upstreams; `ways` are these by client, `since_at` when this one failed."""
+        self._metrics.upstream_failover.labels(upstream).set(1)
+        values = {"upstream": upstream, "by": dict(ways), "since_at": since_at}
+        self._log.write(logging.WARNING, "failover", values)
+
+    def failover_over(self, upstream: str) -> None:
+        """The upstream gets its mail back."""
+        self._metrics.upstream_failover.labels(upstream).set(0)
+        self._log.write(logging.INFO, "failover_over", {"upstream": upstream})
 
     def upstream_held(self, gate: Gate, diagnosis: Diagnosis) -> None:
         """An upstream was held, or a probe of it failed again."""

@@ -11,6 +11,7 @@ _DELIVERY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5", "other")
+MOVES = ("held", "unreachable", "send_as", "well")
 REFUSALS = ("auth", "relay", "sender", "recipient", "size", "rate", "loop", "syntax", "spool", "tls", "upstream")
 
 
@@ -43,6 +44,12 @@ class Metrics:
             registry=r,
             buckets=_DELIVERY_SECONDS,
         )
+        self.moved = Counter(
+            "relay_recipients_moved",
+            "Recipients that another upstream sends, by the one that they left",
+            ["upstream", "reason"],
+            registry=r,
+        )
         self.queue_recipients = Gauge("relay_queue_recipients", "Recipients waiting", ["upstream", "state"], registry=r)
         self.queue_oldest = Gauge(
             "relay_queue_oldest_seconds", "Age of the oldest message waiting", ["upstream"], registry=r
@@ -58,6 +65,9 @@ class Metrics:
             "relay_upstream_up", "1 while the last conversation got past AUTH", ["upstream"], registry=r
         )
         self.upstream_held = Gauge("relay_upstream_held", "1 while held", ["upstream", "reason"], registry=r)
+        self.upstream_failover = Gauge(
+            "relay_upstream_failover", "1 while others send its mail", ["upstream"], registry=r
+        )
         self.upstream_connections = Gauge(
             "relay_upstream_connections", "Connections to the upstream open now", ["upstream"], registry=r
         )

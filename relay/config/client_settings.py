@@ -1,6 +1,7 @@
 """[client.NAME] and [identity.NAME]: the applications, and the faces under which their mail goes out."""
 
 import string
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StrictBool, Tag
@@ -48,12 +49,33 @@ def _display_name(value: str) -> str:
     return value
 
 
-def _upstreams(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
+def _upstreams(value: object) -> object:
+    """The entries of the list, each a name or a tuple of names that share the load."""
+    listed = tuple(_entry(entry) for entry in value) if isinstance(value, tuple) else ()
+    if not listed:
         raise mistake("names no upstream", "name at least one table [upstream.NAME]")
-    if len(set(value)) < len(value):
+    names = [name for entry in listed for name in ((entry,) if isinstance(entry, str) else entry)]
+    if len(set(names)) < len(names):
         raise mistake("names an upstream twice", "name each upstream once")
-    return value
+    return listed
+
+
+def _entry(entry: object) -> str | tuple[str, ...]:
+    if isinstance(entry, str):
+        return _upstream_name(entry)
+    if not isinstance(entry, list | tuple):
+        raise mistake("expected names of upstreams", 'write it like ["office365", "ses"]')
+    if not entry:
+        raise mistake("an inner list names no upstream", "name those that share the load, or remove it")
+    if any(isinstance(name, list | tuple) for name in entry):
+        raise mistake("a list within an inner list", 'nest once only: [["mailbox-a", "mailbox-b"], "ses"]')
+    return tuple(_upstream_name(name) for name in entry)
+
+
+def _upstream_name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise mistake("expected names of upstreams", 'write it like ["office365", "ses"]')
+    return name
 
 
 def _senders(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -76,8 +98,12 @@ class ClientSettings(Section):
     username: Line | None = Field(default=None, description="the name with which the application logs in")
     password: SecretPlace | None = Field(default=None, description="its password")
     networks: Networks = Field(default=(), description="the networks from which it connects")
-    upstream: Annotated[tuple[Line, ...], BeforeValidator(one_or_several), AfterValidator(_upstreams)] = Field(
-        description="a name or a list of names: tried in this order while one is down", examples=['"office365"']
+    upstream: Annotated[
+        tuple[str | tuple[str, ...], ...], BeforeValidator(_upstreams), BeforeValidator(one_or_several)
+    ] = Field(
+        description="a name or a list of names: tried in this order while one is held or unreachable; the names of an "
+        "inner list share the load",
+        examples=['"office365"'],
     )
     senders: Annotated[tuple[Sender, ...], BeforeValidator(several), AfterValidator(_senders)] = Field(
         default=(), description="From and MAIL FROM that it may use; default: any"
@@ -110,6 +136,17 @@ class ClientSettings(Section):
     deadline: Duration | None = Field(
         default=None, description="not delivered by then: not delivered at all; default: queue.give_up"
     )
+
+    @cached_property
+    def upstreams(self) -> tuple[str, ...]:
+        """All upstreams named, in the order written."""
+        # In the lenient form of a table that is being checked there may be none.
+        return tuple(name for entry in self.upstream or () for name in ((entry,) if isinstance(entry, str) else entry))
+
+    @cached_property
+    def shares(self) -> bool:
+        """Whether several upstreams share its load."""
+        return any(not isinstance(entry, str) for entry in self.upstream or ())
 
     @property
     def needs_login(self) -> bool:

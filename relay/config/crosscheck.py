@@ -53,8 +53,13 @@ def doubtful(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _unknown_upstreams(draft: Draft) -> Iterator[Fault]:
     for name, client in draft.clients.items():
-        for number, upstream in enumerate(client.upstream or ()):
-            yield from _unknown(draft, ("client", name, "upstream", number), upstream)
+        for number, entry in enumerate(client.upstream or ()):
+            path = ("client", name, "upstream", number)
+            if isinstance(entry, str):
+                yield from _unknown(draft, path, entry)
+                continue
+            for place, upstream in enumerate(entry):
+                yield from _unknown(draft, (*path, place), upstream)
     for name, identity in draft.identities.items():
         yield from _unknown(draft, ("identity", name, "upstream"), identity.upstream)
     yield from _unknown(draft, ("alerts", "upstream"), draft.alerts.upstream)

@@ -39,7 +39,6 @@ WARNED: Final = (
     Unbuilt("client", "disclaimer_html"),
     Unbuilt("client", "messages_per_minute"),
     Unbuilt("identity"),
-    Unbuilt("upstream", "failover_after"),
     Unbuilt("console", "address"),
 )
 """`check` and `serve` warn of these and go on. What gets built is taken off the list."""

@@ -33,7 +33,7 @@ def trial_sender(settings: Settings, upstream: str) -> str:
     if account:
         return account
     for client in settings.client.values():
-        if upstream in client.upstream:
+        if upstream in client.upstreams:
             for sender in client.senders:
                 if not sender.startswith("@"):
                     return sender

@@ -26,7 +26,7 @@ def senders_for(name: str, settings: Settings, used: Iterable[ReversePath]) -> t
 
 def clients_of(name: str, settings: Settings) -> tuple[str, ...]:
     """Return the clients whose mail may go by an upstream."""
-    return tuple(client for client, table in settings.client.items() if name in table.upstream)
+    return tuple(client for client, table in settings.client.items() if name in table.upstreams)
 
 
 def open_clients(name: str, settings: Settings) -> tuple[str, ...]:

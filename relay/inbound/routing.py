@@ -7,4 +7,4 @@ from relay.config.client_settings import ClientSettings
 
 def upstream_for(client: ClientSettings) -> tuple[str, ...]:
     """Return the upstreams in the order in which they are tried; never empty."""
-    return client.upstream
+    return client.upstreams

@@ -118,7 +118,7 @@ def reroute_some(transaction: Transaction, target: str, ids: Sequence[str], upst
                 upstream=target,
                 candidates=candidates_text(candidates),
                 next_attempt_at=transaction.now,
-                give_up_at=row.give_up_at + held.carried(row.upstream, target, row.accepted_at),
+                give_up_at=row.give_up_at + held.carried(row.upstream, target, row.accepted_at, transaction.now),
             )
         )
         transaction.count(row.upstream, row.state, -1)

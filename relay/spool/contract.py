@@ -11,9 +11,12 @@ from relay.reply import Reply
 from relay.spool.records import (
     Claim,
     Gate,
+    Place,
     Priority,
     QueueCounts,
+    QueuedRecipient,
     QueueEntry,
+    RecipientState,
     Selection,
     Settlement,
     TraceEntry,
@@ -180,8 +183,27 @@ class Outgoing(Protocol):
         """Return the uses since then, oldest first, those older than an hour in sums of a minute."""
         ...
 
-    async def move(self, source: str, target: str, limit: int) -> int:
-        """Move up to `limit` due, certain rows from one upstream to the next of their candidates; return how many."""
+    def waiting_at(self, upstream: str, *states: RecipientState) -> int:
+        """Return how many recipients wait for an upstream in these states, without waiting."""
+        ...
+
+    async def queued(
+        self, upstream: str, priority: Priority, behind: Place | None, due_at: int | None, limit: int
+    ) -> Sequence[QueuedRecipient]:
+        """Return queued recipients in their order, those behind a place, and due by `due_at` (None: or later).
+
+        Read beside the writing task. Raises SpoolError.
+        """
+        ...
+
+    async def move(
+        self, source: str, target: str, rows: Sequence[tuple[str, int]], why: Reply
+    ) -> Sequence[tuple[str, Sequence[int]]]:
+        """Give recipients, by message and position, to another upstream; return those that went, by message.
+
+        Only what is still queued at `source`, and had no attempt that ended uncertain, goes. It keeps its time to give
+        up; due, it stands behind what is due at `target`. The trace has `moved` with `why`. Raises SpoolError.
+        """
         ...
 
     def next_id(self) -> str:

@@ -32,6 +32,10 @@ class Counts:
         """Return how many messages of a client wait."""
         return self._totals.get(("client", client, ""), 0)
 
+    def waiting_at(self, upstream: str, *states: RecipientState) -> int:
+        """Return how many recipients wait for an upstream in these states."""
+        return sum(self._totals.get(("upstream", upstream, state.value), 0) for state in states)
+
     def recipients(self) -> dict[tuple[str, RecipientState], int]:
         """Return the recipients waiting, by upstream and state."""
         return {

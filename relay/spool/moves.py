@@ -1,55 +1,101 @@
-"""Moving recipients from one upstream to another: failover in batches."""
+"""Moving recipients from one upstream to another: what is queued there, a page at a time, and the move of some."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select, tuple_, update
 
-from relay.spool.notation import candidates_of
+from relay.reply import Reply
+from relay.spool.notation import candidates_of, mailbox_of, reply_text
 from relay.spool.pauses import Pauses
-from relay.spool.records import RecipientState
+from relay.spool.records import Place, Priority, QueuedRecipient, RecipientState
 from relay.spool.schema import QUEUED, messages, recipients
-from relay.spool.trace import add_event
+from relay.spool.trace import event_row
 from relay.spool.transaction import Transaction
 
-_QUEUED = RecipientState.QUEUED.value
+_QUEUED: Final = RecipientState.QUEUED.value
 
 
-def move(transaction: Transaction, source: str, target: str, limit: int) -> int:
-    """Move up to `limit` due rows that have `target` among their candidates and no uncertain attempt."""
-    r = recipients.c
-    due = transaction.execute(
-        select(r.message, r.position, r.candidates, r.give_up_at, messages.c.accepted_at)
+def queued(
+    connection: Connection, upstream: str, priority: Priority, behind: Place | None, due_at: int | None, limit: int
+) -> list[QueuedRecipient]:
+    """Return what is queued for an upstream, in the order of its claims, behind a place in it."""
+    r, m = recipients.c, messages.c
+    order = (r.next_attempt_at, r.message, r.position)
+    meant: list[ColumnElement[bool]] = [
+        r.upstream == upstream,
+        r.priority == literal_column(str(priority.value)),
+        QUEUED,
+    ]
+    if due_at is not None:
+        meant.append(r.next_attempt_at <= due_at)
+    if behind is not None:
+        meant.append(tuple_(*order) > tuple_(behind.next_attempt_at, behind.message, behind.position))
+    found = connection.execute(
+        select(*order, r.candidates, r.uncertain, m.client, m.reverse_path, m.header_from, m.notice)
+        .join(messages, m.id == r.message)
+        .where(*meant)
+        .order_by(*order)
+        .limit(limit)
+    )
+    return [
+        QueuedRecipient(
+            Place(row.next_attempt_at, row.message, row.position),
+            row.client,
+            None if row.reverse_path is None else mailbox_of(row.reverse_path),
+            row.header_from,
+            bool(row.notice),
+            candidates_of(row.candidates),
+            row.uncertain,
+        )
+        for row in found
+    ]
+
+
+def move(
+    transaction: Transaction, source: str, target: str, rows: Sequence[tuple[str, int]], why: Reply
+) -> list[tuple[str, list[int]]]:
+    """Move those of the recipients that may still be moved; return their positions by message."""
+    r, wanted, now = recipients.c, set(rows), transaction.now
+    found = transaction.execute(
+        select(r.message, r.position, r.next_attempt_at, messages.c.accepted_at)
         .join(messages, messages.c.id == r.message)
         .where(
-            r.upstream == source,
-            r.priority.in_([0, 1, 2]),
-            QUEUED,
-            r.next_attempt_at <= transaction.now,
+            r.message.in_(sorted({message for message, _ in wanted})),
+            # No bare columns: SQLite would take an index of the upstream, and go through all that waits there.
+            r.upstream.concat("") == source,
+            r.state == _QUEUED,
             r.uncertain == 0,
-            r.candidates.contains(json.dumps(target, ensure_ascii=False), autoescape=True),
         )
-        .order_by(r.priority, r.next_attempt_at)
-        .limit(limit)
+        .order_by(r.message, r.position)
+        .with_for_update(skip_locked=True, of=recipients)
     ).all()
-    moved: dict[str, list[int]] = {}
     held = Pauses(transaction.connection)
-    for message, position, candidates, give_up_at, accepted_at in due:
-        if target not in candidates_of(candidates):
-            continue
-        moved.setdefault(message, []).append(position)
-        give_up_at += held.carried(source, target, accepted_at)
+    moved: dict[str, list[int]] = {}
+    changes = []
+    for row in found:
+        if (row.message, row.position) in wanted:
+            moved.setdefault(row.message, []).append(row.position)
+            carried = held.carried(source, target, row.accepted_at, now)
+            due_at = max(row.next_attempt_at, now)
+            changes.append({"m": row.message, "p": row.position, "due_at": due_at, "carried": carried})
+    if changes:
         transaction.execute(
             update(recipients)
-            .where(r.message == message, r.position == position)
-            .values(upstream=target, give_up_at=give_up_at)
+            .where(r.message == bindparam("m"), r.position == bindparam("p"))
+            .values(
+                upstream=target,
+                next_attempt_at=bindparam("due_at"),
+                give_up_at=r.give_up_at + bindparam("carried"),
+            ),
+            changes,
         )
-    for message, positions in moved.items():
-        add_event(transaction, message, "moved", positions, target)
-    total = sum(map(len, moved.values()))
-    transaction.count(source, _QUEUED, -total)
-    transaction.count(target, _QUEUED, total)
-    if total:
-        transaction.expect(target, transaction.now)
-    return total
+        said = reply_text(why)
+        events = [event_row(transaction, message, "moved", at, target, said) for message, at in moved.items()]
+        transaction.cursor.insert(transaction.statements.put_event, events)
+        transaction.count(source, _QUEUED, -len(changes))
+        transaction.count(target, _QUEUED, len(changes))
+        transaction.expect(target, min(change["due_at"] for change in changes))
+    return list(moved.items())

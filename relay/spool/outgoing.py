@@ -5,20 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from relay.reply import Reply
 from relay.spool import quotas
 from relay.spool.bells import Bells
 from relay.spool.claims import Claiming, Wanted, give_back, renew
 from relay.spool.contract import Arrival, Taker
+from relay.spool.counts import Counts
 from relay.spool.drafts import StoredDraft
 from relay.spool.gates import Gates
 from relay.spool.handover import Handover
 from relay.spool.intake import StoreIntake
 from relay.spool.jobs import each, write
-from relay.spool.moves import move
+from relay.spool.moves import move, queued
 from relay.spool.overdue import overdue
 from relay.spool.reader import Reader
 from relay.spool.recording import amend, history_of, note, record
-from relay.spool.records import Claim, Gate, Settlement, Use
+from relay.spool.records import (
+    Claim,
+    Gate,
+    Place,
+    Priority,
+    QueuedRecipient,
+    RecipientState,
+    Settlement,
+    Use,
+)
 from relay.spool.settlement import Settling, settle
 from relay.spool.writer import Writer
 
@@ -37,6 +48,7 @@ class StoreOutgoing:
         handover: Handover,
         gates: Gates,
         bells: Bells,
+        counts: Counts,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -45,6 +57,7 @@ class StoreOutgoing:
         self._handover = handover
         self._gates = gates
         self._bells = bells
+        self._counts = counts
 
     async def wait_for_work(self, upstream: str, until_at: int | None) -> None:
         """Return when a recipient of this upstream may have become due or its gate changed, or at `until_at`."""
@@ -133,9 +146,23 @@ class StoreOutgoing:
         """Return the uses since then, oldest first."""
         return await self._reader.read(lambda connection: quotas.read(connection, upstream, since_at))
 
-    async def move(self, source: str, target: str, limit: int) -> int:
-        """Move up to `limit` due, certain rows to another of their candidates; return how many."""
-        return await write(self._writer, lambda transaction: move(transaction, source, target, limit))
+    def waiting_at(self, upstream: str, *states: RecipientState) -> int:
+        """Return how many recipients wait for an upstream in these states."""
+        return self._counts.waiting_at(upstream, *states)
+
+    async def queued(
+        self, upstream: str, priority: Priority, behind: Place | None, due_at: int | None, limit: int
+    ) -> Sequence[QueuedRecipient]:
+        """Return queued recipients in their order. Raises SpoolError."""
+        return await self._reader.read(lambda connection: queued(connection, upstream, priority, behind, due_at, limit))
+
+    async def move(
+        self, source: str, target: str, rows: Sequence[tuple[str, int]], why: Reply
+    ) -> Sequence[tuple[str, Sequence[int]]]:
+        """Give recipients to another upstream; return those that went, by message. Raises SpoolError."""
+        return await write(
+            self._writer, lambda transaction: move(transaction, source, target, rows, why), lasting=False
+        )
 
     def next_id(self) -> str:
         """Return a new message ID, for a notice."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection, func, insert, select
 
 from relay.spool.records import SpooledRecipient
-from relay.spool.schema import pauses
+from relay.spool.schema import gates, pauses
 from relay.spool.transaction import Transaction
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
@@ -46,6 +46,7 @@ class Pauses:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._of: dict[str, Spans] = {}
+        self._with_gate: dict[str, Spans] = {}
 
     def of(self, upstream: str) -> Spans:
         """Return an upstream's."""
@@ -60,6 +61,20 @@ class Pauses:
         """Return a message's recipients with the `give_up_at` that holds for them."""
         return tuple(moved for row in rows for moved in moved_on([row], self.of(row.upstream), accepted_at))
 
-    def carried(self, source: str, target: str, accepted_at: int) -> int:
+    def carried(self, source: str, target: str, accepted_at: int, now: int) -> int:
         """Return what is to be added to `give_up_at` where a row changes its upstream, so that it stays what it is."""
-        return held_for(self.of(source), accepted_at) - held_for(self.of(target), accepted_at)
+        spans = (self._until(now, source), self._until(now, target))
+        return held_for(spans[0], accepted_at) - held_for(spans[1], accepted_at)
+
+    def _until(self, now: int, upstream: str) -> Spans:
+        """Return an upstream's pauses with the one that has not ended: its row comes with the end of it."""
+        spans = self._with_gate.get(upstream)
+        if spans is None:
+            asked = select(gates.c.since_at).where(gates.c.upstream == upstream)
+            since_at = self._connection.execute(asked).scalar()
+            ended = self.of(upstream)
+            if since_at is not None:
+                since_at = max([since_at, *(until_at for _, until_at in ended)])
+            running = [(since_at, now)] if since_at is not None and since_at < now else []
+            spans = self._with_gate[upstream] = [*ended, *running]
+        return spans

@@ -152,6 +152,43 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a queued recipient stands among those of its upstream with the same priority."""
+
+    next_attempt_at: int
+    message: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRecipient:
+    """A queued recipient, as one looks at it who may send it by another upstream; `uncertain` as in its row."""
+
+    place: Place
+    client: str
+    reverse_path: ReversePath
+    header_from: str
+    notice: bool
+    candidates: tuple[str, ...]
+    uncertain: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an upstream is: what says when it could send one more message.
+
+    `room`: messages that its limits admit now, None for any number; behind them one more at `opens_at`, and then one
+    each `pause` milliseconds. `waiting`: recipients queued for it or in flight. `open`: neither held nor unreachable.
+    """
+
+    open: bool = True
+    waiting: int = 0
+    room: int | None = None
+    opens_at: int = 0
+    pause: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """One use of an upstream's quota, counted at MAIL."""
 

@@ -116,7 +116,8 @@ def _rows(transaction: Transaction, asked: Settling, wish: str | None) -> list[t
 def _carry_over(transaction: Transaction, claim: Claim, position: int, target: str) -> None:
     """Keep the time to give up as it is for a recipient that goes to another upstream."""
     r = recipients.c
-    carried = Pauses(transaction.connection).carried(claim.upstream, target, claim.message.accepted_at)
+    held = Pauses(transaction.connection)
+    carried = held.carried(claim.upstream, target, claim.message.accepted_at, transaction.now)
     changed = update(recipients).where(r.message == claim.message.id, r.position == position)
     transaction.execute(changed.values(give_up_at=r.give_up_at + carried))
 

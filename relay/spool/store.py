@@ -74,7 +74,7 @@ class Spool:
             self._writer, identifiers, self._counts, room, handover, read_chunk, self._removal.add, clock
         )
         self.outgoing = StoreOutgoing(
-            self._writer, self._reader, self.intake, claiming, handover, self._gates, self._bells
+            self._writer, self._reader, self.intake, claiming, handover, self._gates, self._bells, self._counts
         )
         self.inspection = StoreInspection(self._writer, self._reader, self._searches, self._gates, read_chunk)
 

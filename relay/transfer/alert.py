@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -11,8 +11,13 @@ from relay.address import Disclosure, shown_text
 from relay.diagnosis.diagnosis import Diagnosis, lines_of
 from relay.reply import Reply
 from relay.spool.records import Gate, HoldReason, SpooledMessage
+from relay.transfer.detour import Detour
 
-Event: TypeAlias = Literal["held", "stuck", "message_held", "expiring", "expired", "quota", "over", "renewed"]
+Event: TypeAlias = Literal[
+    "held", "stuck", "failover", "message_held", "expiring", "expired", "quota", "over", "renewed"
+]
+
+FAILOVER: Final = "failover"
 
 _DAY = 86_400_000
 
@@ -87,6 +92,30 @@ def stuck(upstream: str, minutes: int, at: int, diagnosis: Diagnosis, said: Repl
         f"Relay: mail for {upstream} is stuck",
         f"The upstream {upstream} could not be reached for {minutes} minutes: {diagnosis.title}.",
         f'Its mail is kept, and tried again and again. "relay explain {upstream}" says how it stands then.',
+        upstream,
+        diagnosis,
+        said,
+    )
+
+
+def failing_over(
+    upstream: str, ways: Sequence[Detour], since_at: int, diagnosis: Diagnosis, said: Reply | None
+) -> Alert:
+    """The mail of clients goes by other upstreams meanwhile."""
+    clients: dict[str, list[str]] = {}
+    for one in ways:
+        if one.by is not None:
+            clients.setdefault(one.by, []).append(one.client)
+    told = ", and ".join(f"{', '.join(names)} goes by {by}" for by, names in clients.items())
+    return Alert(
+        "failover",
+        upstream,
+        FAILOVER,
+        since_at,
+        f"Relay: mail goes by {', '.join(clients)} instead of {upstream}",
+        f"Mail of {told} meanwhile, since {upstream} does not take it: {diagnosis.title}.",
+        f"It goes by {upstream} again as soon as that works. What may not be sent as its From by another upstream "
+        f'waits; "relay queue list --upstream {upstream}" shows it.',
         upstream,
         diagnosis,
         said,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, TypeAlias
@@ -17,6 +17,7 @@ from relay.spool.contract import Arrival, SpoolError
 from relay.spool.records import Gate, HoldReason, SpooledMessage
 from relay.transfer import alert
 from relay.transfer.alert import Alert
+from relay.transfer.detour import Detour
 from relay.transfer.explanation import diagnosis_of_expiry, diagnosis_of_gate, explanation_of
 from relay.transfer.route import Route, route_for
 from relay.transfer.surroundings import Surroundings
@@ -63,6 +64,18 @@ class Alerts:
     async def stuck(self, upstream: str, said: Reply | None, minutes: int) -> None:
         """Mail waits for an upstream that could not be reached for long."""
         await self._begin(alert.stuck(upstream, minutes, self._around.clock(), self._why(upstream, said), said))
+
+    async def failing_over(
+        self, upstream: str, ways: Sequence[Detour], since_at: int, said: Reply | None, *, known: bool
+    ) -> None:
+        """Mail goes by other upstreams meanwhile; `known`: it did when this process began, and was told of then."""
+        if known:
+            self._told[upstream, alert.FAILOVER] = since_at
+            return
+        gate = self._around.outgoing.gate(upstream)
+        upstreams = self._around.settings.upstream
+        why = diagnosis_of_gate(gate, upstreams) if gate is not None else self._why(upstream, said)
+        await self._begin(alert.failing_over(upstream, ways, since_at, why, said))
 
     async def message_held(
         self, upstream: str, reason: HoldReason, message: SpooledMessage, said: Reply | None

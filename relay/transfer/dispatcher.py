@@ -12,13 +12,15 @@ from relay.journal import Journal
 from relay.spool.contract import Outgoing, SpoolError
 from relay.transfer.alerts import Alerts, Hook, Post
 from relay.transfer.custody import RENEW_EVERY, Custody
+from relay.transfer.detour import Detour
 from relay.transfer.direct import Direct
 from relay.transfer.direct_record import Records
 from relay.transfer.explanation import diagnosis_of_gate
+from relay.transfer.failover import Failover
 from relay.transfer.lane import Lane
 from relay.transfer.postmaster import Postmaster
 from relay.transfer.settling import Settling
-from relay.transfer.standing import State
+from relay.transfer.standing import Standing, State
 from relay.transfer.surroundings import Surroundings
 from relay.transfer.throttle import Quota
 from relay.upstream.contract import Upstream
@@ -63,12 +65,15 @@ class Dispatcher:
         self._leaving: set[Lane] = set()
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._renewal: asyncio.Task[None] | None = None
+        self._failover = Failover(self._around, self._standings, self.alerts)
+        self._failing_over: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to work; returns at once."""
         self._renewal = asyncio.create_task(self._renew())
         for upstream in self._upstreams.values():
             self._open(upstream)
+        self._failing_over = asyncio.create_task(self._failover.run())
 
     async def apply(self, settings: Settings, upstreams: Mapping[str, Upstream]) -> None:
         """Go on with another configuration. Lanes come and go; what is being sent goes on.
@@ -96,6 +101,14 @@ class Dispatcher:
 
     def _lane_of(self, upstream: str) -> Lane | None:
         return self._lanes.get(upstream)
+
+    def _standings(self) -> dict[str, Standing]:
+        return {name: lane.standing for name, lane in self._lanes.items()}
+
+    @property
+    def detours(self) -> list[tuple[Detour, int]]:
+        """The clients whose mail goes another way just now, and since when."""
+        return self._failover.detours
 
     def usable(self, upstream: str) -> bool:
         """True where mail goes out by it just now: neither held nor unreachable."""
@@ -131,6 +144,7 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + seconds
         lanes = [*self._lanes.values(), *self._leaving]
+        self._failover.stop()
         for lane in lanes:
             lane.stop()
         await self._wait_for_attempts(lanes, ends_at - 2 * _TO_SETTLE * seconds)
@@ -141,7 +155,7 @@ class Dispatcher:
             lane.attempts.interrupt(past_dot=True)
         await self._wait_for_attempts(lanes, ends_at)
         await self.direct.settled(max(0.5, ends_at - loop.time()))
-        left = {*self._running(lanes), *([self._renewal] if self._renewal else [])}
+        left = {*self._running(lanes), *(task for task in (self._renewal, self._failing_over) if task is not None)}
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from relay.address import Mailbox, parse_mailbox
+from typing import Final
+
+from relay.address import Mailbox, ReversePath, parse_mailbox
+from relay.config.settings import Settings
 from relay.config.upstream_settings import UpstreamSettings
+
+REWRITES: Final[bool] = False
+"""Whether a From that an upstream may not send as is rewritten on its way, where the client's policy says so."""
 
 
 def may_send_as(upstream: UpstreamSettings, address: str | Mailbox) -> bool:
@@ -17,3 +23,22 @@ def may_send_as(upstream: UpstreamSettings, address: str | Mailbox) -> bool:
 def account_of(upstream: UpstreamSettings) -> Mailbox | None:
     """Return the mailbox as which a provider wants everything sent; None where any address will do."""
     return parse_mailbox(upstream.account) if upstream.account is not None else None
+
+
+def may_carry(
+    settings: Settings, upstream: str, client: str, reverse_path: ReversePath, header_from: str, *, notice: bool
+) -> bool:
+    """Return whether a message of this client may go by an upstream that is not the one it was first meant for.
+
+    It may where both addresses may be sent as, or are rewritten on the way. A notice of ours was made for its upstream,
+    and is not; the null reverse-path is refused by whoever wants everything sent as an account.
+    """
+    table = settings.upstream.get(upstream)
+    if table is None:
+        return False
+    if account_of(table) is None:
+        return True
+    if REWRITES and not notice and client in settings.client and settings.sender_policy(client, upstream) == "rewrite":
+        return True
+    authored = not header_from or may_send_as(table, header_from)
+    return authored and reverse_path is not None and may_send_as(table, reverse_path)

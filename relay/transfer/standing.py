@@ -8,10 +8,11 @@ from typing import Literal
 
 from relay.reply import Reply
 from relay.spool.contract import SpoolError
-from relay.spool.records import Gate
+from relay.spool.records import Gate, HoldReason
 from relay.transfer.alerts import Alerts
 from relay.transfer.explanation import diagnosis_of_gate
 from relay.transfer.gate import Opened, gate_for, put_off
+from relay.transfer.outage import Sight
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed
 from relay.transfer.reach import Reach
 from relay.transfer.surroundings import Surroundings
@@ -58,6 +59,16 @@ class Standing:
             said = str(self.reach.reply) if self.reach.reply else None
             return State("unreachable", said, self.reach.since_at, self.reach.trial_at, self.reach.reply)
         return State("open")
+
+    @property
+    def sight(self) -> Sight:
+        """What failover goes by."""
+        gate = self.gate
+        if gate is not None:
+            return Sight(gate.since_at, by_operator=gate.reason is HoldReason.OPERATOR)
+        if self.reach.down:
+            return Sight(self.reach.since_at)
+        return Sight(proven=self._up is True)
 
     @property
     def closed(self) -> bool:

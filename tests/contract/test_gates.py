@@ -1,12 +1,8 @@
 import asyncio
 
-import pytest
-
-from relay.spool.records import Gate, HoldReason, RecipientState, Use
+from relay.spool.records import Gate, HoldReason, Use
 from tests.contract.conftest import Store
-from tests.contract.mail import NEVER, deferred
-
-QUEUED, IN_FLIGHT = RecipientState.QUEUED, RecipientState.IN_FLIGHT
+from tests.contract.mail import NEVER
 
 
 class TestGates:
@@ -84,34 +80,3 @@ class TestQuotas:
         ]
         kept = await store.spool.outgoing.uses("office365", 0)
         assert [(use.messages, use.recipients) for use in kept] == [(3, 6), (1, 2), (1, 2), (1, 2)]
-
-
-class TestMoving:
-    async def test_due_and_certain_rows_move(self, store: Store) -> None:
-        both = ("office365", "gmail")
-        certain, later = await store.put(recipients=2, upstream=both), await store.put(upstream=both)
-        unsure, alone = await store.put(upstream=both), await store.put()
-        outgoing = store.spool.outgoing
-        for claim in await store.claim():
-            until = store.clock() + (90_000 if claim.message.id == later else 0)
-            await outgoing.settle(claim, deferred(claim, until, uncertain=claim.message.id == unsure), [])
-        assert await outgoing.move("office365", "gmail", 1) == 1
-        assert await outgoing.move("office365", "gmail", 100) == 1
-        assert await outgoing.move("office365", "gmail", 100) == 0
-        moved = await store.claim_one("gmail")
-        assert (moved.message.id, len(moved.recipients)) == (certain, 2)
-        assert {claim.message.id for claim in await store.claim()} == {unsure, alone}
-        counts = await store.spool.inspection.counts()
-        assert counts.recipients == {
-            ("gmail", IN_FLIGHT): 2,
-            ("office365", IN_FLIGHT): 2,
-            ("office365", QUEUED): 1,
-        }
-        assert (await store.events(certain))[-2:] == ["moved", "moved"]
-
-    @pytest.mark.parametrize("name", ["Gmail", "gm_il", "gm%", '"gmail"', "gmail,"])
-    async def test_names_are_compared_exactly(self, store: Store, name: str) -> None:
-        await store.put(upstream=("office365", "gmail"))
-        assert await store.spool.outgoing.move("office365", name, 10) == 0
-        await store.put(upstream=("office365", name))
-        assert await store.spool.outgoing.move("office365", name, 10) == 1

@@ -13,7 +13,7 @@ from relay.spool.database import Database
 from relay.spool.records import Claim, Gate, HoldReason, Priority, RecipientState, Selection, Settlement
 from relay.spool.schema import chunks, counts, leases, messages, recipients, unnamed
 from tests.contract.conftest import Store, until
-from tests.contract.mail import OK
+from tests.contract.mail import LATER, OK
 
 UPSTREAMS = ("office365", "gmail", "ses")
 CLIENTS = ("careright", "lab")
@@ -123,7 +123,10 @@ class Walk:
 
     async def move(self) -> None:
         source, target = self.random.sample(UPSTREAMS, 2)
-        await self.store.spool.outgoing.move(source, target, self.random.randint(1, 5))
+        outgoing, priority = self.store.spool.outgoing, self.random.choice(list(Priority))
+        due_at = self.random.choice([None, self.store.clock()])
+        some = await outgoing.queued(source, priority, None, due_at, self.random.randint(1, 5))
+        await outgoing.move(source, target, [(row.place.message, row.place.position) for row in some], LATER)
 
     async def gate(self) -> None:
         outgoing, upstream = self.store.spool.outgoing, self.random.choice(UPSTREAMS)

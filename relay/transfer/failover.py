@@ -1,0 +1,148 @@
+"""Failover: watches how the upstreams stand, and has what waits go another way, and back.
+
+docs/message-path.md says by which rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from relay.config.client_settings import ClientSettings
+from relay.reply import Reply, reply
+from relay.spool.contract import SpoolError
+from relay.transfer.alerts import Alerts
+from relay.transfer.detour import Detour, detours
+from relay.transfer.outage import Condition, Outage
+from relay.transfer.passage import Passage, Way
+from relay.transfer.standing import Standing, State
+from relay.transfer.surroundings import Surroundings
+
+_EVERY: Final = 0.5
+_ERROR_PAUSE: Final = 5.0
+
+
+class Failover:
+    """One task. `standings` are those of the upstreams that there are now."""
+
+    def __init__(
+        self, surroundings: Surroundings, standings: Callable[[], Mapping[str, Standing]], alerts: Alerts
+    ) -> None:
+        self._around = surroundings
+        self._standings = standings
+        self._alerts = alerts
+        self._outages: dict[str, Outage] = {}
+        self._passages: dict[str, Passage] = {}
+        self._homes = _homes_of(surroundings.settings.client.values())
+        self._told: dict[str, Sequence[Detour]] = {}
+        self._looked = False
+        self._conditions: dict[str, Condition] = {}
+
+    @property
+    def detours(self) -> list[tuple[Detour, int]]:
+        """The clients whose mail goes another way just now, and since when the upstream is out that they name first."""
+        found = detours(self._around.settings.client, self._conditions)
+        return [(one, self._outages[one.upstream].since_at or 0) for one in found]
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except SpoolError:
+                # Its writer tells of that, and nothing can be moved meanwhile.
+                await asyncio.sleep(_ERROR_PAUSE)
+            except Exception as error:  # a task root
+                self._around.journal.failed("failover", error)
+                await asyncio.sleep(_ERROR_PAUSE)
+            await asyncio.sleep(_EVERY)
+
+    def stop(self) -> None:
+        """Begin no more pages."""
+        for passage in self._passages.values():
+            passage.stopped = True
+
+    async def look(self) -> None:
+        """See how the upstreams stand, tell what changed, and move what has to be moved. Raises SpoolError."""
+        standings = self._standings()
+        self._see(standings)
+        await self._tell(standings)
+        self._looked = True
+        for name, condition in self._conditions.items():
+            if condition is Condition.OUT:
+                await self._leave(name, standings[name].state)
+            elif condition is not Condition.STOPPED:
+                await self._return(name)
+
+    def _see(self, standings: Mapping[str, Standing]) -> None:
+        at, upstreams = self._around.clock(), self._around.settings.upstream
+        self._outages = {name: self._outages.get(name) or Outage() for name in standings if name in upstreams}
+        self._conditions = {
+            name: outage.look(standings[name].sight, at, upstreams[name].failover_after)
+            for name, outage in self._outages.items()
+        }
+
+    # ---- moving ------------------------------------------------------------------------------------------
+
+    async def _leave(self, name: str, state: State) -> None:
+        targets = frozenset(other for other, found in self._conditions.items() if other != name and found.takes)
+        if targets:
+            for target in targets:
+                self._homes.setdefault(target, set()).add(name)
+            reason = "held" if state.state == "held" else "unreachable"
+            await self._passage(name).go(Way(True, targets, reason, lambda _: _left(name, state)), self._conditions)
+
+    async def _return(self, name: str) -> None:
+        homes = self._homes.get(name, set())
+        well = frozenset(home for home in homes if home != name and self._conditions.get(home) is Condition.WELL)
+        if not well:
+            return
+        way = Way(False, well, "well", lambda home: _returned(name, home))
+        if not await self._passage(name).go(way, self._conditions):
+            homes -= well
+
+    def _passage(self, name: str) -> Passage:
+        return self._passages.setdefault(name, Passage(name, self._around))
+
+    # ---- telling -----------------------------------------------------------------------------------------
+
+    async def _tell(self, standings: Mapping[str, Standing]) -> None:
+        ways: dict[str, list[Detour]] = {}
+        for one in detours(self._around.settings.client, self._conditions):
+            if one.by is not None:
+                ways.setdefault(one.upstream, []).append(one)
+        journal = self._around.journal
+        for upstream in [*self._told]:
+            if self._conditions.get(upstream) in {Condition.WELL, None}:
+                del self._told[upstream]
+                journal.failover_over(upstream)
+        for upstream, found in ways.items():
+            if self._told.get(upstream) == found:
+                continue
+            first = upstream not in self._told
+            self._told[upstream] = found
+            since_at = self._outages[upstream].since_at or 0
+            journal.failing_over(upstream, {one.client: one.by for one in found if one.by}, since_at)
+            if first:
+                state = standings[upstream].state
+                await self._alerts.failing_over(upstream, found, since_at, state.reply, known=not self._looked)
+
+
+def _homes_of(clients: Iterable[ClientSettings]) -> dict[str, set[str]]:
+    """Return from which upstreams each may have mail that an earlier process moved."""
+    homes: dict[str, set[str]] = {}
+    for client in clients:
+        for name in client.upstreams:
+            homes.setdefault(name, set()).update(other for other in client.upstreams if other != name)
+    return homes
+
+
+def _left(name: str, state: State) -> Reply:
+    if state.state == "held":
+        return reply(451, "4.3.2", f"From {name}, which is held ({state.reason})")
+    return reply(451, "4.4.1", f"From {name}, which cannot be reached")
+
+
+def _returned(name: str, home: str) -> Reply:
+    return reply(250, "2.0.0", f"From {name}, since {home} works again")
