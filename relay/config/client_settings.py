@@ -129,7 +129,9 @@ class ClientSettings(Section):
     receipts: StrictBool = Field(default=True, description="whether a request for a delivery receipt is honoured")
     disclaimer_text: Text | None = Field(default=None, description="what is added to a plain text: a text or a file")
     disclaimer_html: Text | None = Field(default=None, description="what is added to an HTML text: a text or a file")
-    messages_per_minute: Count | None = Field(default=None, description="the pace at which its mail leaves")
+    messages_per_minute: Count | None = Field(
+        default=None, description="the pace at which its mail leaves: what comes faster is accepted and waits"
+    )
     max_waiting: Count = Field(default=10000, description="how many of its messages may wait; beyond: 450 4.7.1")
     max_recipients: Count = Field(default=500, description="recipients of one message; beyond: 452 4.5.3")
     priority: Priority = Field(default="normal", description="who goes first when an upstream's limit is reached")

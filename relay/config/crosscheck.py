@@ -43,7 +43,7 @@ def doubtful(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
         for name, client in draft.clients.items():
             if client.username is not None:
                 yield Fault(("client", name, "username"), "no listener offers AUTH; set auth on one of them")
-    yield from _captured_and_sent(draft)
+    yield from _doubtful_clients(draft)
     for name, upstream in draft.upstreams.items():
         clear = upstream.security == "none" and not str(upstream.host).startswith(_LOOPBACK)
         if clear and upstream.type != "capture" and getattr(upstream, "username", None):
@@ -71,8 +71,8 @@ def _unknown(draft: Draft, path: KeyPath, upstream: str | None) -> Iterator[Faul
         yield Fault(path, f'there is no [upstream."{upstream:.60}"]; {cure}')
 
 
-def _captured_and_sent(draft: Draft) -> Iterator[Fault]:
-    """Clients whose mail would be kept at one time and sent at another: a training system must never mail a patient."""
+def _doubtful_clients(draft: Draft) -> Iterator[Fault]:
+    """Among them clients whose mail is kept at one time and sent at another: training must never reach a patient."""
     for name, client in draft.clients.items():
         kinds = [
             (upstream, draft.upstreams[upstream].type)
@@ -80,6 +80,9 @@ def _captured_and_sent(draft: Draft) -> Iterator[Fault]:
             if upstream in draft.upstreams
         ]
         captures = [upstream for upstream, kind in kinds if kind == "capture"]
+        if client.delivery == "direct" and client.messages_per_minute is not None:
+            cure = "remove it, or delivery"
+            yield Fault(("client", name, "messages_per_minute"), f'has no effect with delivery = "direct"; {cure}')
         if captures and len(captures) < len(kinds):
             what = f'"{captures[0]:.60}" keeps mail instead of sending it, and the others send it'
             yield Fault(("client", name, "upstream"), f"{what}; name one kind only for a training system")

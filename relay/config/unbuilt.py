@@ -37,7 +37,6 @@ WARNED: Final = (
     Unbuilt("client", "bcc"),
     Unbuilt("client", "disclaimer_text"),
     Unbuilt("client", "disclaimer_html"),
-    Unbuilt("client", "messages_per_minute"),
     Unbuilt("identity"),
     Unbuilt("console", "address"),
 )

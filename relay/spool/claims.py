@@ -214,6 +214,13 @@ def give_back(transaction: Transaction, claims: Iterable[Claim]) -> None:
             requeue(transaction, token, claim.message.id, claim.upstream, wish, attempts_less=1)
 
 
+def postpone(transaction: Transaction, postponed: Iterable[tuple[Claim, int]]) -> None:
+    """Queue the recipients of claims whose attempt never began until the instant given with each."""
+    for claim, due_at in postponed:
+        for token, wish in end_leases(transaction, [claim.lease.token]).items():
+            requeue(transaction, token, claim.message.id, claim.upstream, wish, attempts_less=1, due_at=due_at)
+
+
 def free_leases(transaction: Transaction, which: Any) -> int:
     """Make the recipients of leases claimable again: those of a node that starts, or those that expired."""
     rows = transaction.execute(select(leases.c.token, leases.c.message, leases.c.upstream).where(which)).all()
@@ -232,11 +239,22 @@ def end_leases(transaction: Transaction, tokens: Sequence[str]) -> dict[str, str
 
 
 def requeue(
-    transaction: Transaction, token: str, message: str, upstream: str, wish: str | None, *, attempts_less: int = 0
+    transaction: Transaction,
+    token: str,
+    message: str,
+    upstream: str,
+    wish: str | None,
+    *,
+    attempts_less: int = 0,
+    due_at: int | None = None,
 ) -> list[int]:
-    """Queue what is in flight under a lease again, or as an operator wished meanwhile; return the positions."""
+    """Queue what is in flight under a lease again, or as an operator wished meanwhile; return the positions.
+
+    `due_at` None: due at once; where the attempt isn't counted, as it was.
+    """
     state = wish or _QUEUED
     r = recipients.c
+    as_it_was = attempts_less and due_at is None
     positions = [
         row[0]
         for row in transaction.execute(
@@ -245,7 +263,7 @@ def requeue(
             .values(
                 state=state,
                 attempts=r.attempts - attempts_less,
-                next_attempt_at=transaction.now if not attempts_less else r.next_attempt_at,
+                next_attempt_at=r.next_attempt_at if as_it_was else due_at or transaction.now,
                 hold_reason=HoldReason.OPERATOR.value if state == RecipientState.HELD else None,
                 held_at=transaction.now if state == RecipientState.HELD else None,
                 lease=None,
@@ -260,5 +278,5 @@ def requeue(
     else:
         transaction.count(upstream, state, len(positions))
     if state == _QUEUED:
-        transaction.expect(upstream, transaction.now)
+        transaction.expect(upstream, due_at or transaction.now)
     return positions

@@ -156,6 +156,10 @@ class Outgoing(Protocol):
         """Make the claims due again at once, their attempt not counted: it never began. Raises SpoolError."""
         ...
 
+    async def postpone(self, postponed: Sequence[tuple[Claim, int]]) -> None:
+        """Make each claim due at the instant given with it, its attempt not counted. Raises SpoolError."""
+        ...
+
     async def settle(self, claim: Claim, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> bool:
         """Record the outcome of every recipient of the claim, and the notices it causes, in one transaction.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from relay.reply import Reply
 from relay.spool import quotas
 from relay.spool.bells import Bells
-from relay.spool.claims import Claiming, Wanted, give_back, renew
+from relay.spool.claims import Claiming, Wanted, give_back, postpone, renew
 from relay.spool.contract import Arrival, Taker
 from relay.spool.counts import Counts
 from relay.spool.drafts import StoredDraft
@@ -105,6 +105,10 @@ class StoreOutgoing:
     async def give_back(self, claims: Sequence[Claim]) -> None:
         """Make the claims due again at once, their attempt not counted. Raises SpoolError."""
         await write(self._writer, lambda transaction: give_back(transaction, claims), lasting=False)
+
+    async def postpone(self, postponed: Sequence[tuple[Claim, int]]) -> None:
+        """Make each claim due at the instant given with it, its attempt not counted. Raises SpoolError."""
+        await write(self._writer, lambda transaction: postpone(transaction, postponed), lasting=False)
 
     async def settle(self, claim: Claim, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> bool:
         """Record the outcome of a claim in one transaction; False when its lease was lost. Raises SpoolError."""

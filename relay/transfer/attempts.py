@@ -110,6 +110,13 @@ class Attempts:
         self.returning.add(task)
         task.add_done_callback(self.returning.discard)
 
+    def put_off(self, postponed: Sequence[tuple[Claim, int]]) -> None:
+        """Make due later what was just put and may not begin yet."""
+        if postponed:
+            task = asyncio.create_task(self._settling.postpone(postponed))
+            self.returning.add(task)
+            task.add_done_callback(self.returning.discard)
+
     @property
     def direct(self) -> int:
         """How many messages wait, or are on their way, whose clients wait for the answer."""

@@ -144,7 +144,9 @@ class Lane:
         if self._stopping or self.standing.closed:
             self.attempts.put_back(claims)
         else:
-            self.attempts.add(claims)
+            begun, postponed = self._around.paces.parted(claims, self._around.clock())
+            self.attempts.add(begun)
+            self.attempts.put_off(postponed)
 
     # ---- open ----------------------------------------------------------------------------------------
 
@@ -167,12 +169,14 @@ class Lane:
             await self._wait_for_work()
 
     async def _begin(self, claims: Sequence[Claim], now: int) -> None:
-        over = [missed(claim, now) for claim in claims]
-        if not any(over):
-            self.attempts.add(claims)
-            return
-        self.attempts.add(claim for claim, too_late in zip(claims, over, strict=True) if not too_late)
-        await self._overdue.expire([claim for claim, too_late in zip(claims, over, strict=True) if too_late])
+        late = [missed(claim, now) for claim in claims]
+        over = [claim for claim, is_late in zip(claims, late, strict=True) if is_late]
+        timely = [claim for claim, is_late in zip(claims, late, strict=True) if not is_late] if over else claims
+        begun, postponed = self._around.paces.parted(timely, now)
+        self.attempts.add(begun)
+        await self._settling.postpone(postponed)
+        if over:
+            await self._overdue.expire(over)
 
     def _room(self, now: int) -> tuple[int, int]:
         """Return how many messages to claim, and how many recipients of each; none while enough are in hand."""

@@ -79,6 +79,18 @@ class Settling:
         for claim in claims:
             self._custody.end(claim)
 
+    async def postpone(self, postponed: Sequence[tuple[Claim, int]]) -> None:
+        """Make claims due later whose attempt never began: their client's turn has not come."""
+        if not postponed:
+            return
+        try:
+            await self._around.outgoing.postpone(postponed)
+        except SpoolError as error:
+            # The leases run out by themselves.
+            self._around.journal.failed("postpone", error)
+        for claim, _ in postponed:
+            self._custody.end(claim)
+
     async def _record(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> None:
         posted = await self._notices(claim, settled, dsn=dsn) if any(map(worth_telling, settled)) else []
         settlements = [settlement for settlement, _ in settled]

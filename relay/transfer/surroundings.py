@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from relay.config.settings import Settings
 from relay.journal import Journal
 from relay.spool.contract import Outgoing
+from relay.transfer.client_pace import ClientPaces
 from relay.transfer.clock import Clock, wall_clock
 
 
@@ -21,3 +22,7 @@ class Surroundings:
     journal: Journal
     clock: Clock = wall_clock
     chance: Callable[[], float] = field(default=random.random)
+    paces: ClientPaces = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.paces = ClientPaces(lambda: self.settings)

@@ -11,7 +11,7 @@ from relay.spool.records import Use
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
 
-_MARGIN = 500
+MARGIN = 500
 """Milliseconds by which the windows are longer than the provider's: MAIL takes a varying time to arrive there."""
 
 
@@ -59,9 +59,9 @@ class Throttle:
 
     def forget(self, at: int) -> None:
         """Drop what has left its window at `at`."""
-        while self._minute and self._minute[0].at + MINUTE + _MARGIN <= at:
+        while self._minute and self._minute[0].at + MINUTE + MARGIN <= at:
             self._messages -= self._minute.popleft().messages
-        while self._day and self._day[0].at + DAY + _MARGIN <= at:
+        while self._day and self._day[0].at + DAY + MARGIN <= at:
             self._recipients -= self._day.popleft().recipients
 
     def room(self, at: int) -> tuple[int | None, int | None]:
@@ -97,7 +97,7 @@ class Throttle:
             if excess <= 0:
                 break
             excess -= use.messages
-            opens_at = use.at + MINUTE + _MARGIN
+            opens_at = use.at + MINUTE + MARGIN
         return opens_at
 
     def _day_opens_at(self, recipients: int) -> int:
@@ -111,5 +111,5 @@ class Throttle:
             if excess <= 0:
                 break
             excess -= use.recipients
-            opens_at = use.at + DAY + _MARGIN
+            opens_at = use.at + DAY + MARGIN
         return opens_at

@@ -130,6 +130,18 @@ class TestLeases:
         assert await store.claim() == []
         assert await store.spool.outgoing.settle(claims[0], relayed(claims[0]), []) is True
 
+    async def test_a_claim_is_put_off_until_its_turn(self, store: Store) -> None:
+        id_ = await store.put(recipients=2)
+        claim = await store.claim_one()
+        await store.spool.outgoing.postpone([(claim, store.clock() + 30_000)])
+        assert await store.states(id_) == ["queued", "queued"]
+        assert await store.claim() == []
+        assert await store.spool.outgoing.settle(claim, relayed(claim), []) is False
+        store.clock.forward(31)
+        again = await store.claim_one()
+        assert [row.attempts for row in again.recipients] == [1, 1]
+        assert await store.events(id_) == ["accepted"]
+
     async def test_a_node_that_starts_frees_its_own_at_once(self, store: Store, other: Spool) -> None:
         ours, theirs = await store.put(), await store.put()
         (claim,) = await store.claim(messages=1)

@@ -82,6 +82,7 @@ class Stage:
         envelope_id: str | None = None,
         dsn_return: DsnReturn | None = None,
         priority: Priority = Priority.NORMAL,
+        client: str = "app",
     ) -> str:
         """Put a message that was accepted `age` seconds ago; return its ID."""
         rows = tuple(one if isinstance(one, Recipient) else Recipient(mailbox(one)) for one in recipients)
@@ -89,7 +90,7 @@ class Stage:
         id_ = self.spool.intake.next_id()
         arrival = Arrival(
             id=id_,
-            origin=Origin("submission", "app", "10.1.2.3", "app.clinic.test"),
+            origin=Origin("submission", client, "10.1.2.3", "app.clinic.test"),
             envelope=Envelope(
                 mailbox(sender) if sender else None, rows, envelope_id=envelope_id, dsn_return=dsn_return
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from relay.config.settings import Settings
 from relay.upstream.contract import Phase
 from tests.transfer.actor import Actor, ends, said
 from tests.transfer.stage import Stage, settings_of, until
@@ -77,3 +78,37 @@ async def test_an_upstream_at_its_limit_delays_no_other(tmp_path: Path) -> None:
         for id_ in ids:
             await stage.settled(id_, "relayed")
         assert len(slow.offers) == 1
+
+
+async def test_a_clients_pace(tmp_path: Path) -> None:
+    """What comes faster waits, whichever way it came to its lane; other clients' mail passes it."""
+    actor = Actor("isp")
+    client = {"username": "app", "upstream": ("isp",)}
+    settings = Settings.model_validate(
+        settings_of(tmp_path, {"isp": SMTP}).model_dump(by_alias=True, exclude_unset=True)
+        | {"client": {"app": client | {"messages_per_minute": 5}, "other": client | {"username": "other"}}}
+    )
+    async with Stage(tmp_path, settings, actor) as stage:
+        ids = await asyncio.gather(*(stage.put(f"{at}@far.test") for at in range(30)))
+        others = [await stage.put("other@far.test", client="other") for _ in range(3)]
+        for id_ in others:
+            await stage.settled(id_, "relayed")
+        await until(lambda: len(actor.offers) == 8, "those whose turn it is")
+        waiting = await stage.queue()
+        turns = sorted(entry.recipients[0].next_attempt_at for entry in waiting)
+        assert len(waiting) == 25
+        assert all(row.attempts == 0 and row.state.value == "queued" for one in waiting for row in one.recipients)
+        assert [round((turn - turns[0]) / 60_500) for turn in turns] == [at // 5 for at in range(25)]
+        assert [await stage.states(id_) for id_ in ids].count(["relayed"]) == 5
+    assert len(actor.offers) == 8
+
+
+async def test_a_clients_pace_ends_at_the_deadline(tmp_path: Path) -> None:
+    actor = Actor("isp")
+    settings = settings_of(tmp_path, {"isp": SMTP}, client={"messages_per_minute": 1})
+    async with Stage(tmp_path, settings, actor) as stage:
+        first = await stage.put("a@far.test", give_up=1.0)
+        late = await stage.put("b@far.test", give_up=1.0)
+        await stage.settled(first, "relayed")
+        await stage.settled(late, "failed")
+        assert [str(one.envelope.recipients[0].forward_path) for one in actor.offers].count("b@far.test") == 0

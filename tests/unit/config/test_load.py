@@ -374,6 +374,13 @@ def test_mail_that_is_kept_at_one_time_and_sent_at_another_is_warned_of(tmp_path
     assert '"sandbox" keeps mail instead of sending it' in warning.text
 
 
+def test_a_pace_of_who_waits_for_the_answer_is_warned_of(tmp_path: Path) -> None:
+    text = '[client.app]\nnetworks = ["10.0.0.0/8"]\nupstream = "isp"\ndelivery = "direct"\nmessages_per_minute = 9\n'
+    text += '[upstream.isp]\ntype = "smtp"\nhost = "h.test"\n'
+    [warning] = loaded(tmp_path, text).warnings
+    assert (warning.key, warning.line) == ("client.app.messages_per_minute", 5)
+
+
 def test_state_dir_is_the_units_under_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/relay:/var/lib/more")
     assert default_state_dir() == Path("/var/lib/relay")
