@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import json
+import os
+from collections.abc import Mapping
 from typing import Any, Final
 
 from relay.config.problems import ConfigError
@@ -20,6 +22,18 @@ _LASTING: Final = {
 }
 
 
+_NONE: Final = "AWS credentials were not found: give this machine, task or pod a role"
+_REFUSED: Final = "AWS does not take the credentials"
+_CREDENTIALS: Final = {
+    "NoCredentialsError": _NONE,
+    "PartialCredentialsError": "the AWS credentials are incomplete",
+    "CredentialRetrievalError": _NONE,
+    "UnrecognizedClientException": _REFUSED,
+    "InvalidSignatureException": f"{_REFUSED}: the secret access key or the clock is wrong",
+    "ExpiredTokenException": _REFUSED,
+}
+
+
 def installed() -> bool:
     """Whether boto3 is there."""
     return importlib.util.find_spec("boto3") is not None
@@ -30,7 +44,7 @@ def aws_secret(secret_id: str, key: str | None, client: Any = None) -> str:
 
     `client` is boto3's for `secretsmanager`, made here unless given.
     """
-    service = client or _client()
+    service = client or _client(secret_id)
     try:
         answer = service.get_secret_value(SecretId=secret_id)
     except _failures() as error:
@@ -41,15 +55,30 @@ def aws_secret(secret_id: str, key: str | None, client: Any = None) -> str:
     return text if key is None else _member(secret_id, text, key)
 
 
-def _client() -> Any:
+def region_of(secret_id: str, environ: Mapping[str, str]) -> str | None:
+    """The region in which a secret is: its ARN's, or the machine's; None where boto3 has to know it.
+
+    ECS, EKS and Lambda set AWS_REGION, of which boto3 knows nothing: it reads AWS_DEFAULT_REGION.
+    """
+    parts = secret_id.split(":")
+    if len(parts) > 6 and parts[0] == "arn":
+        return parts[3]
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
+
+
+def _client(secret_id: str) -> Any:
     if not installed():
         raise ConfigError(INSTALL, passing=True)
     boto3 = importlib.import_module("boto3")
     config = importlib.import_module("botocore.config").Config(connect_timeout=5, read_timeout=10)
     try:
-        return boto3.client("secretsmanager", config=config)
+        # A session of its own: boto3's default one keeps the credentials that it found first.
+        session = boto3.session.Session()
+        return session.client("secretsmanager", region_of(secret_id, os.environ), config=config)
     except _failures() as error:
-        raise ConfigError(f"boto3 can't be used ({type(error).__name__}); set AWS_REGION") from error
+        if type(error).__name__ == "NoRegionError":
+            raise ConfigError(f"{secret_id}: the region is not known; set AWS_REGION, or write its ARN") from error
+        raise ConfigError(f"{secret_id}: boto3 can't be used ({type(error).__name__}); see AWS_PROFILE") from error
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -65,6 +94,8 @@ def _unavailable(secret_id: str, error: Exception) -> ConfigError:
     if code in _LASTING:
         return ConfigError(f"{secret_id}: {_LASTING[code]}")
     reason = code or type(error).__name__
+    if reason in _CREDENTIALS:
+        return ConfigError(f"{secret_id}: {_CREDENTIALS[reason]} ({reason}); it is tried again", passing=True)
     return ConfigError(
         f"{secret_id}: AWS Secrets Manager cannot be reached ({reason}); it is tried again", passing=True
     )

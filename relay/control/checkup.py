@@ -14,6 +14,7 @@ from relay.diagnosis.causes import diagnosis_for
 from relay.diagnosis.diagnosis import Diagnosis
 from relay.diagnosis.names import names_of
 from relay.doctor.findings import Finding, findings_of, findings_of_probe
+from relay.doctor.ses_findings import findings_of_ses
 from relay.doctor.steps import Result, Step
 from relay.reply import Reply
 from relay.spool.records import Gate
@@ -21,6 +22,7 @@ from relay.transfer.classification import Stage
 from relay.transfer.explanation import explanation_at
 from relay.upstream.contract import Upstream
 from relay.upstream.rehearsal import Trial
+from relay.upstream.ses import SesApi
 from relay.upstream.smarthost import Smarthost
 
 PATIENCE: Final = 20.0
@@ -32,6 +34,8 @@ _STAGES: Final = {
     Step.MAIL: Stage.MAIL,
     Step.RCPT: Stage.RCPT,
     Step.RSET: Stage.MAIL,
+    Step.CREDENTIALS: Stage.TOKEN,
+    Step.ACCOUNT: Stage.DATA,
 }
 """Where a reply was said; all other steps come before the login."""
 
@@ -60,6 +64,7 @@ async def checkup_of(
     Returns one upstream of `relay doctor --json`. Nothing is sent; each sender is a MAIL, which `admit` counts.
     """
     notes = [_held(gate)] if gate is not None else []
+    told = False
     if isinstance(upstream, Smarthost):
         account = senders[0] if table.account is not None else None
         trials = [Trial(sender, recipient or account or sender) for sender in senders]
@@ -67,10 +72,13 @@ async def checkup_of(
         findings = findings_of(seen, table)
         if seen.limited:
             notes.append(f"MAIL was not tried as every sender: the limits of {name} leave no room for it now.")
+    elif isinstance(upstream, SesApi):
+        looked = await upstream.examine([str(sender) for sender in senders])
+        findings, told = findings_of_ses(looked, table), looked.account is not None
     else:
         findings = findings_of_probe(await upstream.probe(), table)
     ok = all(finding.result is Result.OK for finding in findings)
-    if ok:
+    if ok and not told:
         notes += _untold(name, table, senders)
     return {
         "upstream": name,

@@ -29,6 +29,9 @@ class Step(enum.StrEnum):
     MAIL = "mail"
     RCPT = "rcpt"
     RSET = "rset"
+    CREDENTIALS = "credentials"
+    ACCOUNT = "account"
+    SENDERS = "senders"
 
 
 class Result(enum.StrEnum):
@@ -56,10 +59,25 @@ AT_PROXY = frozenset(
 """What ends a conversation after the proxy's name was found."""
 
 
+SES_API = (
+    Step.CONFIGURATION,
+    Step.CREDENTIALS,
+    Step.DNS,
+    Step.PORT,
+    Step.TLS,
+    Step.AUTH,
+    Step.ACCOUNT,
+    Step.SENDERS,
+)
+"""Of Amazon SES by its API: each can be reached only after those before it."""
+
+
 def steps_of(upstream: UpstreamSettings) -> tuple[Step, ...]:
     """Return the steps that an upstream has, in the order in which they are told."""
     if isinstance(upstream, CaptureSettings):
         return (Step.CONFIGURATION, Step.FOLDER)
+    if isinstance(upstream, SesSettings) and upstream.via == "api":
+        return SES_API
     opening = {
         "implicit": (Step.TLS, Step.GREETING),
         "starttls": (Step.GREETING, Step.TLS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 
@@ -42,6 +43,6 @@ class SecretsManager:
         if name not in self.secrets:
             raise AwsRefusal("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
         value = self.secrets[name]
-        # Octets are sent in base64; what stands here need only be no text.
-        shown = {"SecretString": value} if isinstance(value, str) else {"SecretBinary": value.hex()}
+        octets = base64.b64encode(value).decode() if isinstance(value, bytes) else ""
+        shown = {"SecretString": value} if isinstance(value, str) else {"SecretBinary": octets}
         return Response.json({"ARN": arn, "Name": name, "CreatedDate": time.time(), **shown})

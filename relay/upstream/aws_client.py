@@ -57,9 +57,9 @@ class Body(io.BytesIO):
 
     @property
     def progress(self) -> Phase:
-        """Return CONNECT before its first octet, CONTENT in its midst, FINAL_DOT when all was given away."""
+        """Return CONNECT before its first octet, CONTENT in its midst, FINAL_DOT after its last."""
         read = self.tell()
-        if read == 0 and self.size:
+        if read == 0:
             return Phase.CONNECT
         return Phase.CONTENT if read < self.size else Phase.FINAL_DOT
 

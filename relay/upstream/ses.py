@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
 from typing import Any, Final
 
 from relay.envelope import WHOLE, Content, Envelope
@@ -19,7 +20,7 @@ from relay.upstream.detached import detached
 from relay.upstream.extensions import Extensions
 from relay.upstream.failures import ConversationEnded, reply_for
 from relay.upstream.reencoding import reencoded
-from relay.upstream.ses_account import Pace, SesAccount
+from relay.upstream.ses_account import Pace, SesAccount, SesExamination
 from relay.upstream.ses_replies import ApiRefusal, reply_to
 
 ACCOUNT_LIFE: Final = 3600.0
@@ -95,6 +96,19 @@ class SesApi:
         told = str(self._account or "its limits are not known: ses:GetAccount is not allowed")
         return Conversation(Phase.DONE, (), reply(250, "2.0.0", told, self._host))
 
+    async def examine(self, senders: Sequence[str]) -> SesExamination:
+        """Look at the credentials, the account, and whether it may send as `senders`; nothing is sent."""
+        found = SesExamination()
+        try:
+            await detached(f"credentials {self._name}", self._aws.prepare)
+            found.identity = self._aws.identity
+            found.account = await self._account_now()
+            for sender in senders:
+                found.senders[sender] = await self._verified(sender)
+        except ConversationEnded as end:
+            found.ended = end
+        return found
+
     async def aclose(self) -> None:
         """Nothing stays open; a request under way ends by itself."""
         if self._asking is not None:
@@ -150,6 +164,20 @@ class SesApi:
         except ConversationEnded:
             return  # mail finds out by itself what is wrong
 
+    async def _verified(self, sender: str) -> bool | None:
+        """Tell whether the address, its domain, or a domain above that is verified; None where SES does not tell."""
+        domain = sender.rpartition("@")[2]
+        parents = [domain.split(".", at)[-1] for at in range(domain.count("."))]
+        for identity in (*parents, sender):
+            asking = functools.partial(_identity, identity)
+            answer = await detached(f"identity {self._name}", functools.partial(self._aws.ask, asking))
+            if not isinstance(answer, ApiRefusal):
+                if answer.get("VerifiedForSendingStatus"):
+                    return True
+            elif answer.kind != "NotFound":
+                return None
+        return False
+
     async def _account_now(self) -> SesAccount | None:
         """Return None where the account may not be looked at. Raises ConversationEnded."""
         answer = await detached(f"account {self._name}", lambda: self._aws.ask(lambda client: client.get_account()))
@@ -158,3 +186,7 @@ class SesApi:
                 return None
             raise ConversationEnded(*reply_to(answer, self._host))
         return SesAccount.of(answer)
+
+
+def _identity(identity: str, client: Any) -> Any:
+    return client.get_email_identity(EmailIdentity=identity)

@@ -1,12 +1,13 @@
-"""What Amazon SES says of the account (GetAccount), and how fast that lets us send. Pure."""
+"""What Amazon SES says of the account (GetAccount, GetEmailIdentity), and how fast that lets us send. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from relay.reply import Reply, reply
+from relay.upstream.failures import ConversationEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,19 @@ class SesAccount:
         if self.used_up:
             return reply(454, "", f"Throttling failure: Daily message quota exceeded ({self})", host)
         return None
+
+
+@dataclass(slots=True)
+class SesExamination:
+    """How far a look at the account came. `ended` is what ended it; `account` None where it may not be looked at.
+
+    `identity`: whose credentials; `senders` by address: whether they are verified, None where SES does not tell.
+    """
+
+    identity: str = ""
+    ended: ConversationEnded | None = None
+    account: SesAccount | None = None
+    senders: dict[str, bool | None] = field(default_factory=dict)
 
 
 class Pace:

@@ -33,6 +33,10 @@ class SimulatorThread:
 
         self._run(changed())
 
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something that the simulator does in its own loop."""
+        return self._run(work)
+
     def wait_for(self, count: int) -> None:
         """Return once so many messages have come in all."""
         self._run(self.simulator.wait_for(count, 30))

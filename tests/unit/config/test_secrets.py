@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from relay.config.aws_secret import aws_secret
+from relay.config.aws_secret import aws_secret, region_of
 from relay.config.problems import ConfigError
 from relay.config.seal import SealedStore
 from relay.config.secret_reference import SecretReference
@@ -157,3 +157,16 @@ def test_without_boto3_the_message_says_how_to_install_it(tmp_path: Path, monkey
     ) as caught:
         secrets(tmp_path).resolve(SecretReference(aws="relay/ses"))
     assert caught.value.passing
+
+
+@pytest.mark.parametrize(
+    ("secret_id", "environ", "region"),
+    [
+        ("relay/ses", {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
+        ("relay/ses", {"AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
+        ("relay/ses", {}, None),
+        ("arn:aws:secretsmanager:ap-southeast-2:123456789012:secret:relay/ses-AbCdEf", {}, "ap-southeast-2"),
+    ],
+)
+def test_the_region_of_a_secret(secret_id: str, environ: dict[str, str], region: str | None) -> None:
+    assert region_of(secret_id, environ) == region
