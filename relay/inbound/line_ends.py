@@ -12,7 +12,6 @@ from typing import Final
 HEADER_LIMIT: Final = 256 * 1024
 """Octets of header section that are accepted."""
 
-_NO_LINE_END: Final = bytes(set(range(256)) - set(b"\r\n"))
 _EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 _FIELDS: Final = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*)*")
 _FIELD_START: Final = re.compile(rb"[!-9;-~]++[ \t]*+:|[ \t]")
@@ -121,5 +120,6 @@ def body_lines(octets: bytes) -> bytes:
 
 
 def _mended(octets: bytes) -> bool:
-    # Each CR and LF belongs to a CRLF: half the time of looking for one that does not.
-    return len(octets.translate(None, _NO_LINE_END)) == 2 * octets.count(b"\r\n")
+    # Nothing is left of them without the CRLFs: a fraction of the time of looking for one that stands alone.
+    rest = octets.replace(b"\r\n", b"")
+    return b"\r" not in rest and b"\n" not in rest
