@@ -75,6 +75,9 @@ def network_from(text: str) -> IPNetwork:
 def _address_fault(text: str) -> str:
     if text.count(":") > 1 and not text.startswith("["):
         return f'"{text:.60}" is not HOST:PORT; an IPv6 address stands in brackets, like "[::1]:2525"'
+    if text.isascii() and text.isdigit():
+        shown = f"{text:.5}"
+        return f'"{text:.60}" has no host; write "127.0.0.1:{shown}" for this machine, or "*:{shown}" for the network'
     if ":" not in text:
         return f'"{text:.60}" has no port; write "{text:.60}:2525", for instance'
     return f'"{text:.60}" is not HOST:PORT; write it like "127.0.0.1:2525", "[::1]:2525" or "*:2525"'

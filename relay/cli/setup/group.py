@@ -9,8 +9,10 @@ import typer
 
 from relay.cli.invocation import invocation_of
 from relay.cli.output import CommandError
+from relay.cli.setup.gmail import gmail
 from relay.cli.setup.microsoft365 import microsoft365
 from relay.cli.setup.questions import questions
+from relay.cli.setup.ses import ses
 
 group = typer.Typer(
     invoke_without_command=True,
@@ -18,6 +20,8 @@ group = typer.Typer(
     epilog="Secrets are asked for, or come from a file, standard input (-) or a variable: never from the command line.",
 )
 group.command("microsoft365")(microsoft365)
+group.command("gmail")(gmail)
+group.command("ses")(ses)
 
 
 def _flag(name: str) -> typer.models.OptionInfo:

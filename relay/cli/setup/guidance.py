@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from relay.cli.output import say
 from relay.diagnosis.causes import causes
 from relay.diagnosis.names import Names, filled
 
@@ -45,6 +46,15 @@ def guidance_of(
     return tuple(
         step for entry in entries if holds >= set(entry.get("when", ())) for step in _steps(entry, names, blocks or {})
     )
+
+
+def say_steps(title: str, steps: Sequence[Guidance]) -> None:
+    """Print steps, numbered."""
+    say(title)
+    for number, step in enumerate(steps, 1):
+        for line in step.lines(number):
+            say(line)
+    say()
 
 
 def _steps(entry: dict[str, Any], names: Names, blocks: Mapping[str, tuple[str, ...]]) -> Iterator[Guidance]:

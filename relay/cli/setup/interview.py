@@ -23,7 +23,6 @@ from relay.cli.setup.terminal import Terminal
 from relay.cli.setup.trial import Outcome, say_rest, try_out
 from relay.config.document import LARGEST_FILE, document_from, read_document
 from relay.config.load import find, loaded_from
-from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.problems import ConfigError, Problem
 from relay.config.seal import SealedStore
 from relay.config.secrets import Secret
@@ -45,32 +44,69 @@ class Request:
     simulator: str
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be written, and where; `old` is what stands there. `certificate` is one that is to be made."""
+
+    path: Path
+    old: str | None
+    draft: Draft
+    settings: Settings
+    answers: Answers
+    made_at: datetime.datetime
+    certificate: Path | None
+
+
 def interview(request: Request) -> int:
     """Do it all; return 0, or 1 where what was written does not work yet. Raises CommandError."""
+    terminal = None if request.yes else Terminal()
+    try:
+        plan = _plan(request, terminal)
+    except (KeyboardInterrupt, EOFError) as error:
+        say()
+        raise CommandError("stopped; nothing was changed") from error
+    try:
+        return _carry_out(plan, request, terminal)
+    except (KeyboardInterrupt, EOFError) as error:
+        say()
+        raise CommandError(f"stopped; {plan.path} is written, and stays") from error
+
+
+def _plan(request: Request, terminal: Terminal | None) -> Plan:
     path = _path(request.config)
     old = _read(path)
-    terminal = None if request.yes else Terminal()
     present = Present(tomllib.loads(old) if old is not None else {}, applications())
     if terminal is not None:
         _greet(terminal, path, old)
     answers, more = _rehearsed(_asked(request, present, terminal), request.simulator)
     now = datetime.datetime.now(datetime.UTC)
     try:
-        draft = draft_of(old, present, answers, more | _certificate(answers, present, path, now), now.date())
+        made = _certificate(answers, present, path, now)
+        draft = draft_of(old, present, answers, more | made, now.date())
     except ValueError as error:
         raise CommandError(f"{path}: {error}; write it as [table], or move the file away", status=2) from error
-    settings = _settings(draft.text, path)
-    if not _agreed(old, draft.text, path, terminal, quiet=request.json):
+    certificate = Path(made["certificate"]) if made else None
+    plan = Plan(path, old, draft, _settings(draft.text, path), answers, now, certificate)
+    if not _agreed(plan, terminal, quiet=request.json):
         raise CommandError("nothing was changed")
-    backup = _write(path, old, draft, settings, answers, now)
+    return plan
+
+
+def _carry_out(plan: Plan, request: Request, terminal: Terminal | None) -> int:
+    backup = _write(plan)
     if not request.json:
-        say(f"Written: {path}" + (f"; as it was: {backup}" if backup else ""))
-    outcome, trouble = _try(request, settings, path, answers, terminal)
+        say(f"Written: {plan.path}" + (f"; as it was: {backup}" if backup else ""))
+    try:
+        test_to = request.flags.get("test_to", "")
+        outcome, trouble = try_out(plan.settings, plan.answers, terminal, test_to, quiet=request.json), ""
+    except (CommandError, RefusedError, SpoolError, ConfigError) as error:
+        outcome, trouble = Outcome(), str(error)
     if request.json:
-        shown = {"ok": outcome.ok and not trouble, "file": str(path), "backup": str(backup) if backup else None}
-        print_json({**shown, "upstream": answers["upstream"], "client": answers["client"], **asdict(outcome)})
+        shown = {"ok": outcome.ok and not trouble, "file": str(plan.path), "backup": str(backup) if backup else None}
+        names = {"upstream": plan.answers["upstream"], "client": plan.answers["client"]}
+        print_json({**shown, **names, **asdict(outcome)})
     else:
-        say_rest(settings, path, answers, outcome)
+        say_rest(plan.settings, plan.path, plan.answers, outcome)
     if trouble:
         raise CommandError(trouble)
     return 0 if outcome.ok else 1
@@ -145,42 +181,29 @@ def _settings(text: str, path: Path) -> Settings:
     return loaded.settings
 
 
-def _agreed(old: str | None, new: str, path: Path, terminal: Terminal | None, *, quiet: bool) -> bool:
+def _agreed(plan: Plan, terminal: Terminal | None, *, quiet: bool) -> bool:
     """Show what is to be written; return whether it may be."""
     if not quiet:
+        new, path = plan.draft.text, plan.path
         say()
-        say(f"{path}:\n\n{new}" if old is None else difference(old, new, path.name) or f"{path}: nothing changes.")
+        if plan.old is None:
+            say(f"{path}:\n\n{new}")
+        else:
+            say(difference(plan.old, new, path.name) or f"{path}: nothing changes.")
     return terminal is None or terminal.agreed("Write it", default=True)
 
 
-def _write(
-    path: Path, old: str | None, draft: Draft, settings: Settings, answers: Answers, now: datetime.datetime
-) -> Path | None:
+def _write(plan: Plan) -> Path | None:
     """Seal the secrets and put the file in its place; return the backup. Raises ConfigError, StateDirError."""
-    upstream = settings.upstream[answers["upstream"]]
+    state_dir = plan.settings.state_dir
     with unbroken():
-        prepare(settings.state_dir)
-        with as_owner(settings.state_dir):
-            store = SealedStore(settings.state_dir, os.environ)
-            for question, name in draft.sealed.items():
-                store.set(name, answers.secrets[question])
-            if (
-                isinstance(upstream, Microsoft365Settings)
-                and upstream.certificate
-                and not upstream.certificate.exists()
-            ):
-                key_pair_of(answers["upstream"], upstream.certificate.parent, store, now)
-        return place(path, draft.text, settings.state_dir, now) if draft.text != old else None
-
-
-def _try(
-    request: Request, settings: Settings, path: Path, answers: Answers, terminal: Terminal | None
-) -> tuple[Outcome, str]:
-    """Try what was written; what goes wrong from here on does not undo it."""
-    try:
-        test_to = request.flags.get("test_to", "")
-        return try_out(settings, answers, terminal, test_to, quiet=request.json), ""
-    except KeyboardInterrupt:
-        return Outcome(), f"stopped; {path} stays as it was written"
-    except (CommandError, RefusedError, SpoolError, ConfigError) as error:
-        return Outcome(), str(error)
+        prepare(state_dir)
+        with as_owner(state_dir):
+            store = SealedStore(state_dir, os.environ)
+            for question, sealed in plan.draft.sealed.items():
+                store.set(sealed, plan.answers.secrets[question])
+            if plan.certificate is not None:
+                key_pair_of(plan.answers["upstream"], plan.certificate.parent, store, plan.made_at)
+        if plan.draft.text == plan.old:
+            return None
+        return place(plan.path, plan.draft.text, state_dir, plan.made_at)

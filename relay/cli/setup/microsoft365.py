@@ -6,35 +6,27 @@ import contextlib
 import datetime
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from relay.cli.invocation import Invocation, invocation_of
-from relay.cli.output import CommandError, complain, print_json, say
+from relay.cli.invocation import invocation_of
+from relay.cli.output import CommandError, print_json, say
 from relay.cli.setup.access import Access, script_for
-from relay.cli.setup.guidance import Guidance, guidance_of, texts_of
+from relay.cli.setup.configured import Configured, check_now, configured, senders_of, sound
+from relay.cli.setup.guidance import Guidance, guidance_of, say_steps, texts_of
 from relay.cli.setup.key_pair import KeyPair, key_pair_of, read_certificate, thumbprint_of
 from relay.cli.setup.powershell import octets_of
 from relay.cli.setup.questions import question_of
 from relay.cli.setup.terminal import Terminal, at_terminal
 from relay.config.microsoft365_settings import CLOUDS, Microsoft365Settings
 from relay.config.seal import SealedStore
-from relay.config.settings import Settings, default_state_dir
+from relay.config.settings import default_state_dir
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _NAMES = ("mailbox", "tenant", "client_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Configured:
-    """What relay.toml says: nothing, where there is none, or it has no such upstream."""
-
-    settings: Settings | None = None
-    name: str = "office365"
-    upstream: Microsoft365Settings | None = None
 
 
 def microsoft365(
@@ -67,20 +59,20 @@ def microsoft365(
 ) -> int:
     """Print the PowerShell with which the tenant's administrator lets Relay send, line by line with its reason."""
     invocation = invocation_of(context)
-    configured = _configured(invocation, upstream)
+    found = configured(invocation, upstream, Microsoft365Settings, "office365")
     given = {"mailbox": mailbox, "tenant": tenant, "client_id": client_id}
-    access = _access(configured, given, credential, cloud)
+    access = _access(found, given, credential, cloud)
     access = replace(
         access,
         object_id=_checked_object(object_id or ""),
-        senders=_senders(configured, access.mailbox, tuple(send_as or ())),
+        senders=_senders(found, access.mailbox, tuple(send_as or ())),
         classic=classic,
         via="graph" if graph else access.via,
     )
     texts = texts_of("microsoft365")
     if classic and access.via == "graph":
         raise CommandError(texts["texts"]["classic_graph"], status=2)
-    pair = _certificate(configured, access)
+    pair = _certificate(found, access)
     try:
         script = script_for(access, texts)
     except ValueError as error:
@@ -92,29 +84,13 @@ def microsoft365(
         return 0
     if not invocation.json:
         _print(access, script, before, after, written, pair)
-    return _check(context, configured, asked=check)
+    return check_now(context, found, asked=check)
 
 
-def _configured(invocation: Invocation, wanted: str | None) -> Configured:
-    loaded = invocation.load()
-    settings = loaded.settings
-    if settings is None:
-        if os.path.exists(loaded.path):
-            complain(f"{loaded.path}: has mistakes, so its names aren't used; relay check names them")
-        return Configured(name=wanted or "office365")
-    found = {name: one for name, one in settings.upstream.items() if isinstance(one, Microsoft365Settings)}
-    if wanted is not None and wanted in settings.upstream and wanted not in found:
-        raise CommandError(f"{wanted:.60}: is no upstream of type microsoft365", status=2)
-    if wanted is not None and wanted not in found and found:
-        raise CommandError(f"{wanted:.60}: no such upstream; there are: {', '.join(found)}", status=2)
-    if wanted is None and len(found) > 1:
-        raise CommandError(f"which upstream? There are: {', '.join(found)}; name one", status=2)
-    name = wanted or next(iter(found), "office365")
-    return Configured(settings, name, found.get(name))
-
-
-def _access(configured: Configured, given: dict[str, str | None], credential: str | None, cloud: str | None) -> Access:
-    upstream = configured.upstream
+def _access(
+    found: Configured[Microsoft365Settings], given: dict[str, str | None], credential: str | None, cloud: str | None
+) -> Access:
+    upstream = found.upstream
     credential = credential or (upstream.credential if upstream else "client_secret")
     for option, word, words in (
         ("--credential", credential, ("client_secret", "certificate", "device_code", "managed_identity", "federated")),
@@ -132,7 +108,7 @@ def _access(configured: Configured, given: dict[str, str | None], credential: st
         names |= {key: terminal.text(question_of(key), {}, "") for key in missing}
     via: Literal["smtp", "graph"] = upstream.via if upstream else "smtp"
     return Access(
-        configured.name,
+        found.name,
         mailbox=names["mailbox"],
         tenant=names["tenant"],
         client_id=names["client_id"],
@@ -142,13 +118,8 @@ def _access(configured: Configured, given: dict[str, str | None], credential: st
     )
 
 
-def _name(key: str, given: str | None, configured: str) -> str:
-    if given is None:
-        return configured
-    fault = question_of(key).fault_in(given, {})
-    if fault is not None:
-        raise CommandError(f"{question_of(key).option}: {fault}", status=2)
-    return given
+def _name(key: str, given: str | None, there: str) -> str:
+    return there if given is None else sound(question_of(key).option, key, given)
 
 
 def _checked_object(text: str) -> str:
@@ -158,26 +129,18 @@ def _checked_object(text: str) -> str:
     return text
 
 
-def _senders(configured: Configured, mailbox: str, given: tuple[str, ...]) -> tuple[str, ...]:
+def _senders(found: Configured[Microsoft365Settings], mailbox: str, given: tuple[str, ...]) -> tuple[str, ...]:
     """Return the further addresses in From: those given, of the upstream, its clients and their identities."""
-    for address in given:
-        fault = question_of("mailbox").fault_in(address, {})
-        if fault is not None:
-            raise CommandError(f"--send-as: {fault}", status=2)
-    found = [*given]
-    if configured.upstream is not None and configured.settings is not None:
-        from relay.doctor.senders import senders_for
-
-        found += configured.upstream.may_send_as
-        found += map(str, senders_for(configured.name, configured.settings, ()))
+    addresses = [*(sound("--send-as", "mailbox", address) for address in given), *senders_of(found)]
     own = mailbox.casefold()
-    return tuple({address.casefold(): address for address in found if address.casefold() != own}.values())
+    further = (address for address in addresses if address.casefold() != own and not address.startswith("@"))
+    return tuple({address.casefold(): address for address in further}.values())
 
 
-def _certificate(configured: Configured, access: Access) -> KeyPair | None:
+def _certificate(found: Configured[Microsoft365Settings], access: Access) -> KeyPair | None:
     if access.credential != "certificate":
         return None
-    upstream = configured.upstream
+    upstream = found.upstream
     if upstream is not None and upstream.pfx is not None:
         return None
     if upstream is not None and upstream.certificate is not None:
@@ -186,7 +149,7 @@ def _certificate(configured: Configured, access: Access) -> KeyPair | None:
         return KeyPair(upstream.certificate, "", thumbprint_of(certificate), ends)
     from relay.state_dir import prepare
 
-    state_dir = configured.settings.state_dir if configured.settings else default_state_dir()
+    state_dir = found.settings.state_dir if found.settings else default_state_dir()
     prepare(state_dir)
     store = SealedStore(state_dir, os.environ)
     return key_pair_of(access.upstream, state_dir, store, datetime.datetime.now(datetime.UTC))
@@ -235,10 +198,7 @@ def _print(
 ) -> None:
     say(f"Upstream {access.upstream}: application {access.client_id} sends as {access.mailbox}.")
     say()
-    say("First:")
-    for number, step in enumerate(before, 1):
-        say("\n".join(step.lines(number)))
-    say()
+    say_steps("First:", before)
     if written:
         say(f"Then an Exchange administrator runs {written[0]}: each line has its reason above it.")
         for path in written:
@@ -248,9 +208,7 @@ def _print(
         say()
         say(script)
     say()
-    say("Afterwards:")
-    for number, step in enumerate(after, 1):
-        say("\n".join(step.lines(number)))
+    say_steps("Afterwards:", after)
     if pair is not None and pair.sealed:
         say()
         say(f'For [upstream."{access.upstream}"] of relay.toml; the private key is sealed, and stays here:')
@@ -270,19 +228,3 @@ def _shape(
         if pair is None
         else {"file": str(pair.certificate), "thumbprint": pair.thumbprint, "ends": str(pair.ends)},
     }
-
-
-def _check(context: typer.Context, configured: Configured, *, asked: bool) -> int:
-    from relay.cli.doctor import doctor
-
-    if configured.upstream is None:
-        if asked:
-            raise CommandError("--check: relay.toml has no such upstream yet; relay setup asks for what it needs")
-        return 0
-    if not asked:
-        if not at_terminal() or not Terminal().agreed(
-            "Has the administrator run it? See whether it works", default=False
-        ):
-            return 0
-        say()
-    return doctor(context, [configured.name])

@@ -10,7 +10,6 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from relay.cli.output import CommandError
 from relay.cli.setup.questions import Question
 from relay.config.problems import ConfigError
 from relay.config.secrets import Secret, file_secret
@@ -24,7 +23,10 @@ def at_terminal() -> bool:
 
 
 class Terminal:
-    """Asks on the standard streams. Whatever was typed or comes from a file is shown as it is, never as markup."""
+    """Asks on the standard streams. Whatever was typed or comes from a file is shown as it is, never as markup.
+
+    KeyboardInterrupt and EOFError pass through: the person has gone away.
+    """
 
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -90,10 +92,8 @@ class Terminal:
     def _input(self, prompt: str, *, hidden: bool = False) -> str:
         try:
             return self._console.input(Text(f"{prompt}: ", style="bold"), password=hidden)
-        except EOFError as error:
-            raise CommandError("the input ended; nothing was changed") from error
         except UnicodeDecodeError:
-            return "\ufffd"
+            return "\0"
 
 
 def _chosen(typed: str, choices: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ def test_addresses(text: str, host: str, port: int, bind_host: str | None) -> No
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("2525", '"2525" has no port'),
+        ("2525", 'write "127.0.0.1:2525" for this machine, or "*:2525" for the network'),
         ("::1:25", "an IPv6 address stands in brackets"),
         ("[::g]:25", "is not HOST:PORT"),
         ("[1:2]:25", "is not an IPv6 address"),
