@@ -14,7 +14,7 @@ from relay.cli.setup.configured import check_now, configured, senders_of, sound
 from relay.cli.setup.dns_records import records_for
 from relay.cli.setup.guidance import guidance_of, say_steps, texts_of
 from relay.cli.setup.iam_policy import policy_for
-from relay.config.provider_settings import SesSettings
+from relay.config.ses_settings import SesSettings
 from relay.diagnosis.names import names_of
 
 
