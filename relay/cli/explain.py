@@ -38,16 +38,8 @@ def explain(
     return 0 if all(each["known"] for each in found) else 1
 
 
-def _found(text: str, settings: Settings | None) -> list[dict[str, Any]]:
-    if settings is not None and text in settings.upstream:
-        return [_of_upstream(text, settings)]
-    explained = _of_text(text, settings)
-    if explained is None and settings is not None and _ID.fullmatch(text):
-        return _of_message(text, settings)
-    return [explained or _UNKNOWN]
-
-
-def _of_text(text: str, settings: Settings | None) -> dict[str, Any] | None:
+def explained(text: str, settings: Settings | None) -> dict[str, Any] | None:
+    """Return what `--json` says of a text, with the names of the upstream that it is about; None for an unknown one."""
     from relay.diagnosis.names import names_of
     from relay.transfer.explanation import explanation_of_text, upstream_meant
 
@@ -57,6 +49,15 @@ def _of_text(text: str, settings: Settings | None) -> dict[str, Any] | None:
     if name is not None:
         found = explanation_of_text(text, (upstreams[name],), names_of(name, upstreams[name]))
     return {"known": found.known, **found.diagnosis.shape()} if found is not None else None
+
+
+def _found(text: str, settings: Settings | None) -> list[dict[str, Any]]:
+    if settings is not None and text in settings.upstream:
+        return [_of_upstream(text, settings)]
+    found = explained(text, settings)
+    if found is None and settings is not None and _ID.fullmatch(text):
+        return _of_message(text, settings)
+    return [found or _UNKNOWN]
 
 
 def _of_upstream(name: str, settings: Settings) -> dict[str, Any]:

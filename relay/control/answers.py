@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 from relay.address import ReversePath, parse_mailbox
 from relay.config.settings import Settings
 from relay.control.checkup import checkup_of
+from relay.control.last_message import last_message_of
 from relay.control.reasons import message_reasons
 from relay.control.shapes import queue_detail_shape, queue_shape, trace_shape
 from relay.control.socket import RefusedError
@@ -185,7 +186,8 @@ class Answers:
 
         gate = self._outgoing.gate(name)
         table = settings.upstream[name]
-        return await checkup_of(name, table, self._upstream(name), senders, recipient, admit, gate)
+        last = await last_message_of(name, self._inspection, settings, _now())
+        return await checkup_of(name, table, self._upstream(name), senders, recipient, admit, gate, last)
 
     async def _used_senders(self, upstream: str) -> list[ReversePath]:
         """Return as whom those clients sent lately of whom the settings don't say it."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from relay.address import Mailbox
 from relay.config.providers import provider_of
 from relay.config.upstream_settings import UpstreamSettings
+from relay.control.last_message import LastMessage
 from relay.control.shapes import instant, reply_text
 from relay.diagnosis.causes import diagnosis_for
 from relay.diagnosis.diagnosis import Diagnosis
@@ -57,11 +58,13 @@ async def checkup_of(
     recipient: Mailbox | None,
     admit: Callable[[], Awaitable[None]],
     gate: Gate | None,
+    last: LastMessage | None = None,
     patience: float = PATIENCE,
 ) -> dict[str, Any]:
     """Examine an upstream as all of `senders`, each to `recipient` (None: the account, or the sender itself).
 
-    Returns one upstream of `relay doctor --json`. Nothing is sent; each sender is a MAIL, which `admit` counts.
+    Returns one upstream of `relay doctor --json`. Nothing is sent; each sender is a MAIL, which `admit` counts. `last`
+    tells what no examination shows: what the provider says of a whole message.
     """
     notes = [_held(gate)] if gate is not None else []
     told = False
@@ -77,13 +80,20 @@ async def checkup_of(
         findings, told = findings_of_ses(looked, table), looked.account is not None
     else:
         findings = findings_of_probe(await upstream.probe(), table)
-    ok = all(finding.result is Result.OK for finding in findings)
-    if ok and not told:
+    steps = [_shape(finding, name, table) for finding in findings]
+    well = all(finding.result is Result.OK for finding in findings)
+    accused = last is not None and last.accuses_still(logged_in=well)
+    if last is not None and last.diagnosis is not None:
+        notes.append(f"The last message, {last.told}: {last.diagnosis.title}. relay explain {last.id}  tells more.")
+        if accused:
+            steps.append(_of_message(last, last.diagnosis))
+    elif well and not told:
         notes += _untold(name, table, senders)
     return {
         "upstream": name,
-        "ok": ok,
-        "steps": [_shape(finding, name, table) for finding in findings],
+        "ok": well and not accused,
+        "steps": steps,
+        "lately": last.shape() if last is not None else None,
         "notes": notes,
     }
 
@@ -115,6 +125,11 @@ def _shape(finding: Finding, name: str, table: UpstreamSettings) -> dict[str, An
     if finding.result is Result.FAILED:
         shape |= _diagnosis(finding, name, table).shape()
     return shape
+
+
+def _of_message(last: LastMessage, diagnosis: Diagnosis) -> dict[str, Any]:
+    found = {"name": Step.MESSAGE.value, "result": Result.FAILED.value, "detail": last.told}
+    return {**found, "reply": reply_text(last.event.reply), **diagnosis.shape()}
 
 
 def _diagnosis(finding: Finding, name: str, table: UpstreamSettings) -> Diagnosis:

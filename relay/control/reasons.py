@@ -11,6 +11,7 @@ from relay.diagnosis.names import names_of
 from relay.spool.records import HoldReason, RecipientState, TraceEntry, TraceEvent
 from relay.transfer.explanation import explanation_of
 from relay.transfer.standing import State
+from relay.transfer.verdict import named_in
 
 _TOLD = frozenset({"deferred", "failed", "held", "uncertain"})
 _SETTLED = frozenset({RecipientState.RELAYED, RecipientState.REMOVED})
@@ -21,23 +22,35 @@ def upstream_reason(name: str, upstream: UpstreamSettings, state: State) -> dict
     if state.state == "open":
         return None
     reason = HoldReason(state.reason) if state.state == "held" and state.reason else None
-    return explanation_of(state.reply, upstream, names_of(name, upstream), reason=reason).diagnosis.shape()
+    names = names_of(name, upstream)
+    return explanation_of(state.reply, upstream, names, reason=reason, deferred=reason is None).diagnosis.shape()
 
 
 def message_reasons(entry: TraceEntry, settings: Settings) -> list[dict[str, Any]]:
     """Return why recipients of a message have not got it, each reason once, with the recipients that it concerns."""
     found: dict[Diagnosis, list[str]] = {}
-    for row in entry.recipients:
+    for at, row in enumerate(entry.recipients):
         path = str(row.recipient.forward_path)
         last = next((event for event in reversed(entry.events) if event.recipient == path), None)
         if row.state not in _SETTLED and last is not None and last.event in _TOLD:
             reason = row.hold_reason if row.state is RecipientState.HELD else None
-            found.setdefault(_of_event(last, entry, settings, reason), []).append(path)
+            found.setdefault(diagnosis_of_event(last, entry, at, settings, reason), []).append(path)
     return [diagnosis.shape() | {"recipients": recipients} for diagnosis, recipients in found.items()]
 
 
-def _of_event(event: TraceEvent, entry: TraceEntry, settings: Settings, reason: HoldReason | None) -> Diagnosis:
+def diagnosis_of_event(
+    event: TraceEvent, entry: TraceEntry, at: int, settings: Settings, reason: HoldReason | None = None
+) -> Diagnosis:
+    """Return why an attempt came to nothing for the recipient at place `at`, as far as its reply tells."""
     name = event.upstream or ""
     upstream = settings.upstream.get(name)
-    names = names_of(name, upstream, entry.message.header_from)
-    return explanation_of(event.reply, upstream, names, reason=reason, failed=event.event == "failed").diagnosis
+    said = event.reply
+    return explanation_of(
+        said,
+        upstream,
+        names_of(name, upstream, entry.message.header_from),
+        reason=reason,
+        failed=event.event == "failed",
+        deferred=event.event == "deferred",
+        named=named_in(said, at, entry.message, entry.recipients) if said is not None else "nobody",
+    ).diagnosis

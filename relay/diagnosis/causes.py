@@ -30,7 +30,7 @@ _FILES = {
 }
 """Whose each file is. In this order the conditions of one row, and the words of a text, are looked at."""
 
-_KEYS = frozenset("rows text aadsts port host words title cause actor steps link".split())  # noqa: SIM905
+_KEYS = frozenset("rows text aadsts port host of words title cause actor steps link".split())  # noqa: SIM905
 _AADSTS = re.compile(r"AADSTS(\d{4,7})\b", re.IGNORECASE)
 
 
@@ -45,6 +45,7 @@ class Cause:
     aadsts: frozenset[str]
     port: str | None
     host: str | None
+    of: str | None
     words: re.Pattern[str] | None
     title: str
     cause: str
@@ -55,7 +56,7 @@ class Cause:
     @property
     def conditional(self) -> bool:
         """True where it explains only some of what belongs to its rows."""
-        return bool(self.text or self.aadsts or self.port or self.host)
+        return bool(self.text or self.aadsts or self.port or self.host or self.of)
 
     def fits(self, said: str, names: Names) -> bool:
         """True where every condition holds of what was said and of the upstream."""
@@ -63,6 +64,7 @@ class Cause:
             (self.text is None or self.text.search(said) is not None)
             and (not self.aadsts or aadsts_in(said) in self.aadsts)
             and (self.port is None or self.port == names.get("port"))
+            and (self.of is None or self.of == names.get("provider"))
             and (self.host is None or names.get("host", "").casefold().rstrip(".").endswith(self.host))
         )
 
@@ -113,9 +115,13 @@ def diagnosis_by_number(said: str, names: Names) -> Diagnosis | None:
     return found.diagnosis({**names, "aadsts": number}) if found else None
 
 
-def diagnosis_by_words(said: str, names: Names) -> Diagnosis | None:
-    """Return what explains a text by words that belong to one thing only; None where there are none."""
-    cause = next((one for one in causes() if one.words is not None and one.words.search(said)), None)
+def diagnosis_by_words(said: str, names: Names, provider: str | None = None) -> Diagnosis | None:
+    """Return what explains a text by words that belong to one thing only; None where there are none.
+
+    `provider` where it is known whose words these are.
+    """
+    possible = (one for one in causes() if one.words is not None and provider in {None, one.provider or provider})
+    cause = next((one for one in possible if one.words is not None and one.words.search(said)), None)
     if cause is None:
         return None
     if cause.rows and not cause.conditional:
@@ -151,6 +157,7 @@ def _cause(file: str, key: str, entry: Mapping[str, Any]) -> Cause:
         aadsts=frozenset(str(number) for number in _several(entry.get("aadsts", ()))),
         port=str(entry["port"]) if "port" in entry else None,
         host=entry.get("host"),
+        of=entry.get("of"),
         words=_pattern(entry.get("words")),
         title=entry["title"],
         cause=entry["cause"],

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+from relay.config.providers import provider_of
 from relay.config.secret_reference import SecretReference
 from relay.config.upstream_settings import UpstreamSettings
 
 Names: TypeAlias = Mapping[str, str]
-"""What stands for each placeholder of `UNKNOWN`; one that is missing or empty is not known."""
+"""What stands for each placeholder of `UNKNOWN`; one that is missing or empty is not known. `provider`: whose it is."""
 
 UNKNOWN: Final[Names] = {
     "upstream": "UPSTREAM",
@@ -22,6 +23,7 @@ UNKNOWN: Final[Names] = {
     "username": "USERNAME",
     "region": "REGION",
     "sender": "SENDER",
+    "domain": "DOMAIN",
     "authority": "https://login.microsoftonline.com/TENANT-ID",
     "scope": "https://outlook.office365.com/.default",
     "secret": "relay secret set NAME",
@@ -77,7 +79,7 @@ def names_in(said: str) -> Names:
 def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> Names:
     """Return what is known of an upstream, and `sender`, the address that a message is from. No secret is in it."""
     if upstream is None:
-        return {"upstream": name, "sender": sender}
+        return {"upstream": name, "sender": sender, "domain": _domain(sender)}
     known = {key: str(getattr(upstream, key, None) or "") for key in UNKNOWN if key not in _OWN}
     mailbox = upstream.account or known["username"]
     if upstream.type == "gmail":
@@ -87,6 +89,8 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
         "mailbox": mailbox,
         "username": known["username"] or mailbox,
         "sender": sender,
+        "domain": _domain(sender) or _domain(mailbox),
+        "provider": provider_of(upstream),
         "secret": _renewal(name, upstream),
         "proxy_host": upstream.proxy.host if upstream.proxy else "",
         "proxy_port": str(upstream.proxy.port) if upstream.proxy else "",
@@ -99,6 +103,7 @@ _OWN: Final = _COMMANDS | {
     "upstream",
     "mailbox",
     "sender",
+    "domain",
     "proxy_host",
     "proxy_port",
     "aadsts",
@@ -109,6 +114,10 @@ _OWN: Final = _COMMANDS | {
     "resource",
     "principal",
 }
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2] if "@" in address else ""
 
 
 def _name(placeholder: str, names: Names) -> str:

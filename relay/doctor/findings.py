@@ -80,8 +80,6 @@ def _failure(end: ConversationEnded, seen: Examination, upstream: UpstreamSettin
     row, detail = "", ""
     if step is Step.AUTH and end.cause is None:
         row = refusal_of(end.reply, seen.token, upstream)
-    elif step is Step.GREETING and end.cause is Cause.TIMEOUT:
-        row = "greeting_missing"
     elif step is Step.TOKEN and seen.token is not None and seen.logged_in:
         detail = f"the token in hand still counts: {token_detail(seen.token)}"
     return Finding(step, Result.FAILED, detail, end.reply, end.cause, row, _token_names(seen))

@@ -32,6 +32,7 @@ class Step(enum.StrEnum):
     CREDENTIALS = "credentials"
     ACCOUNT = "account"
     SENDERS = "senders"
+    MESSAGE = "message"
 
 
 class Result(enum.StrEnum):

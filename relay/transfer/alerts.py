@@ -135,7 +135,8 @@ class Alerts:
 
     def _why(self, upstream: str, said: Reply | None, reason: HoldReason | None = None, sender: str = "") -> Diagnosis:
         settings = self._around.settings.upstream.get(upstream)
-        return explanation_of(said, settings, names_of(upstream, settings, sender), reason=reason).diagnosis
+        names = names_of(upstream, settings, sender)
+        return explanation_of(said, settings, names, reason=reason, deferred=reason is None).diagnosis
 
     def _quiet_after(self, key: tuple[str, str]) -> tuple[int, int]:
         """Return until when a cause that is over is not told again, and for how long that is."""

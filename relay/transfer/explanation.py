@@ -21,10 +21,11 @@ from relay.diagnosis.diagnosis import Actor, Diagnosis
 from relay.diagnosis.names import Names, names_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import Gate, HoldReason
-from relay.transfer.classification import Occasion, Row, Stage, row_for
+from relay.transfer.classification import Named, Occasion, Row, Stage, row_for
 from relay.transfer.settlement import NO_FINAL_REPLY
 from relay.upstream.contract import Cause, Phase
-from relay.upstream.failures import reply_for
+from relay.upstream.failures import EARLY_WORDS, TOKEN_HOST, reply_for
+from relay.upstream.managed_identity import ENDPOINT
 
 Likely = Callable[[Row], bool]
 
@@ -32,15 +33,29 @@ _LOGIN_CODES = frozenset({504, 534, 535, 538})
 _STAGES = (Stage.DATA, Stage.RCPT, Stage.MAIL, Stage.AUTH, Stage.OPENING)
 _TOKEN_WORDS = re.compile(
     r"AADSTS\d|\b(invalid_(client|grant|scope|resource)|unauthorized_client|consent_required|interaction_required"
-    r"|temporarily_unavailable|slow_down)\b|no access token for",
+    r"|temporarily_unavailable|slow_down)\b|no access token (for|from)",
     re.IGNORECASE,
 )
 _VAGUE = frozenset({"permanent", "transient", "misplaced", "opening", "aadsts_other"})
 """Diagnoses that say no more than the reply itself does."""
 
+_ANY_PHASE = frozenset(
+    {
+        Cause.TIMEOUT,
+        Cause.DISCONNECTED,
+        Cause.GARBLED,
+        Cause.SMTPUTF8_MISSING,
+        Cause.TOO_LARGE,
+        Cause.CONTENT_UNREADABLE,
+        Cause.LEASE_LOST,
+    }
+)
+"""Ends that may come after MAIL too."""
+
 _LAST_ANSWER = re.compile(r"Delivery time expired; the last answer was: (\d{3}) (.+)", re.DOTALL)
 _CODE = re.compile(r"(?<![\d.:])([245]\d\d)[ -](?=\S)")
 _STATUS = re.compile(r"(?<![\d.])([45])\.\d{1,3}\.\d{1,3}(?![\d.])")
+_HOST_TOLD = rf"(?:\S+?|{re.escape(ENDPOINT)})(?:{re.escape(TOKEN_HOST.format(host=''))})?"
 _NUMBER = re.compile(r"(?:error )?([1-9]\d{4,6})")
 _MARKS: tuple[tuple[Provider, re.Pattern[str]], ...] = (
     ("gmail", re.compile(r"\bgsmtp\b|google|gmail", re.IGNORECASE)),
@@ -67,10 +82,13 @@ def explanation_of(
     *,
     reason: HoldReason | None = None,
     failed: bool = False,
+    deferred: bool = False,
+    named: Named = "nobody",
 ) -> Explanation:
     """Return what explains a reply of an upstream.
 
-    `reason` where it held the upstream or a message, `failed` where a recipient was given up because of it.
+    `reason` where it held the upstream or a message, `failed` where a recipient was given up because of it, `deferred`
+    where it is to be tried again; `named` who of the envelope stands in it.
     """
     if reason in {HoldReason.OPERATOR, HoldReason.AMBIGUOUS} or (said is None and reason is not None):
         return Explanation(diagnosis_for(f"hold_{reason}", "", names), known=True)
@@ -80,8 +98,8 @@ def explanation_of(
     if last is not None:
         said = parse_reply(int(last[1]), last[2], said.said_by)
     provider = provider_of(upstream) if upstream is not None else "smtp"
-    likely = _of_reason(reason) if reason is not None else _permanent if failed and said.permanent else _any
-    found = _recorded(said, provider, names, likely)
+    likely = _permanent if failed and said.permanent else _passing if deferred else _any
+    found = _recorded(said, provider, names, _of_reason(reason) if reason is not None else likely, named)
     if reason is not None and not found.known:
         return Explanation(diagnosis_for(f"hold_{reason}", str(said), names), known=True)
     return found
@@ -95,14 +113,26 @@ def explanation_at(
     found = diagnosis_by_number(text, names)
     if found is not None:
         return found
+    provider = provider_of(upstream)
     row = cause.value if cause is not None else ""
-    if not explains(row):
-        row = row_for(Occasion(provider_of(upstream), stage, said)).key
+    if not explains(row) or _of_authority(row, text):
+        row = row_for(Occasion(provider, stage, said)).key
     found = diagnosis_for(row, text, names)
+    by_words = diagnosis_by_words(text, names)
+    if not found.provider and by_words is not None and by_words.provider == provider:
+        return by_words
     if found.key not in _VAGUE:
         return found
-    by_words = explanation_of(said, upstream, names)
-    return by_words.diagnosis if by_words.known else found
+    otherwise = explanation_of(said, upstream, names)
+    return otherwise.diagnosis if otherwise.known else found
+
+
+def said_before_mail(said: Reply) -> bool:
+    """True where a reply can only be of a time before MAIL: it says that there is no connection, token or login."""
+    own = _own_cause(str(said))
+    if own in _ANY_PHASE:
+        return any(words in said.text for words in EARLY_WORDS)
+    return own is not None or _stages_of(said) in {(Stage.TOKEN,), (Stage.AUTH,)}
 
 
 def diagnosis_of_gate(gate: Gate, upstreams: Mapping[str, UpstreamSettings]) -> Diagnosis:
@@ -148,9 +178,9 @@ def explanation_of_text(text: str, upstreams: Iterable[UpstreamSettings], names:
     ours = _own_cause(text)
     if ours is not None and explains(ours):
         return Explanation(diagnosis_for(ours, text, names), known=True)
-    found = diagnosis_by_number(text, names) or diagnosis_by_words(text, names)
+    found = diagnosis_by_number(text, names) or diagnosis_by_words(text, names, provider_in(text))
     if found is not None:
-        return Explanation(found, known=found.key not in _VAGUE)
+        return Explanation(found, known=True)
     said = _reply_in(text)
     if said is None:
         return _without_code(text, upstreams, names)
@@ -177,22 +207,24 @@ def provider_in(text: str) -> Provider | None:
     return next((provider for provider, mark in _MARKS if mark.search(text)), None)
 
 
-def _recorded(said: Reply, provider: Provider, names: Names, likely: Likely) -> Explanation:
+def _recorded(said: Reply, provider: Provider, names: Names, likely: Likely, named: Named = "nobody") -> Explanation:
     text = str(said)
     if said.text == NO_FINAL_REPLY.text:
         return Explanation(diagnosis_for("hold_ambiguous", text, names), known=True)
     row = _own_cause(text)
     if row is None:
-        row = _row_of(said, provider, likely)
+        row = _row_of(said, provider, likely, named)
     found = diagnosis_by_number(text, names) or (diagnosis_for(row, text, names) if row else None)
     if found is None or found.key in _VAGUE:
         found = diagnosis_by_words(text, names) or found or diagnosis_for("transient", text, names)
     return Explanation(found, known=found.key not in _VAGUE)
 
 
-def _row_of(said: Reply, provider: Provider, likely: Likely) -> str | None:
-    rows = [row_for(Occasion(provider, stage, said)) for stage in _stages_of(said)]
+def _row_of(said: Reply, provider: Provider, likely: Likely, named: Named) -> str | None:
+    rows = [row_for(Occasion(provider, stage, said, named)) for stage in _stages_of(said)]
     found = [row for row in rows if likely(row)]
+    if not found and likely is _passing:
+        found = rows
     row = next((row for row in found if _particular(row)), found[0] if found else None)
     return row.key if row is not None else None
 
@@ -214,6 +246,10 @@ def _any(_row: Row) -> bool:
 
 def _permanent(row: Row) -> bool:
     return row.result == "permanent"
+
+
+def _passing(row: Row) -> bool:
+    return row.result == "transient" or (row.result == "hold" and _particular(row))
 
 
 def _of_reason(reason: HoldReason) -> Likely:
@@ -250,8 +286,15 @@ def _reply_in(text: str) -> Reply | None:
 
 
 def _own_cause(text: str) -> str | None:
-    """Return the cause that our own reply for a conversation's end tells of."""
-    return next((cause for cause, pattern in _own_words() if pattern.search(text)), None)
+    """Return the cause that a reply of our own tells of; None where it quotes words that tell more."""
+    found = next((cause for cause, pattern in _own_words() if pattern.search(text)), None)
+    return None if found is not None and _of_authority(found, text) else found
+
+
+def _of_authority(row: str, text: str) -> bool:
+    """True where an authority that gives no token just now says why."""
+    asked = Occasion("microsoft365", Stage.TOKEN, Reply(454, None, text))
+    return row == Cause.TOKEN_UNAVAILABLE and row_for(asked).key == "token_throttled"
 
 
 @functools.cache
@@ -262,6 +305,6 @@ def _own_words() -> tuple[tuple[str, re.Pattern[str]], ...]:
             # The authority's own words follow; they tell more.
             continue
         said = re.escape(str(reply_for(cause, Phase.CONNECT, "HOST")))
-        pattern = said.replace("HOST", r"\S+").replace(re.escape("while connecting"), r"\w+")
+        pattern = said.replace("HOST", _HOST_TOLD).replace(re.escape("while connecting"), r"\w+")
         found.append((cause.value, re.compile(pattern)))
     return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from relay.config.providers import Provider
 from relay.reply import Reply, reply
-from relay.spool.records import Claim, HoldReason
+from relay.spool.records import Claim, HoldReason, SpooledMessage, SpooledRecipient
 from relay.transfer.classification import Named, Occasion, Stage, outcome_for, stage_of
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed, Scope, Uncertain
 from relay.upstream.contract import Cause, Conversation, Phase
@@ -49,14 +49,16 @@ def complains_of_connections(outcomes: Sequence[Outcome]) -> bool:
 def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provider) -> Outcome:
     said = conversation.recipients[at] if at < len(conversation.recipients) else None
     if said is not None and not said.positive:
-        return outcome_for(Occasion(provider, Stage.RCPT, said, _named(said, at, claim)))
+        return outcome_for(Occasion(provider, Stage.RCPT, said, named_in(said, at, claim.message, claim.recipients)))
     if conversation.ambiguous:
         return Uncertain(conversation.phase)
     ended = conversation.reply or _NO_ANSWER
     if conversation.phase is Phase.DONE and ended.positive:
         # A recipient that was never offered cannot have been taken, whatever the final reply says.
         return Relayed(ended) if said is not None else Deferred(_NO_ANSWER)
-    occasion = Occasion(provider, stage_of(conversation.phase), ended, _named(ended, at, claim))
+    occasion = Occasion(
+        provider, stage_of(conversation.phase), ended, named_in(ended, at, claim.message, claim.recipients)
+    )
     outcome = outcome_for(occasion, conversation.cause)
     refused = conversation.phase is Phase.MAIL and isinstance(outcome, Hold) and outcome.reason is HoldReason.AUTH
     if refused and claim.message.reverse_path is None:
@@ -65,14 +67,14 @@ def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provid
     return outcome
 
 
-def _named(said: Reply, at: int, claim: Claim) -> Named:
+def named_in(said: Reply, at: int, message: SpooledMessage, recipients: Sequence[SpooledRecipient]) -> Named:
+    """Return who of an envelope stands in a reply; `at` is the recipient whose outcome it is."""
     named = {found.casefold() for found in _ADDRESS.findall(said.text)}
     if not named:
         return "nobody"
-    message = claim.message
     if message.header_from.casefold() in named or (message.reverse_path and message.reverse_path.key in named):
         return "sender"
-    recipients = [row.recipient.forward_path.key for row in claim.recipients]
-    if recipients[at] in named:
+    paths = [row.recipient.forward_path.key for row in recipients]
+    if paths[at] in named:
         return "recipient"
-    return "other" if named.intersection(recipients) else "nobody"
+    return "other" if named.intersection(paths) else "nobody"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from relay.reply import reply
 from relay.upstream.contract import Cause, Phase
-from relay.upstream.failures import ConversationEnded, reply_for
+from relay.upstream.failures import TOKEN_HOST, ConversationEnded, ended_by, reply_for
 from relay.upstream.proxy import Proxy
 from relay.upstream.token_store import AccessToken, now
 from relay.upstream.trust import Trust
@@ -111,8 +113,11 @@ def refused(authority: str, answered: Answered, error: dict[str, Any]) -> Conver
     described = _IDENTIFIERS.sub("", str(error.get("error_description", ""))).strip()
     text = " ".join(described.split()) or "No reason given"
     passing = word in _PASSING or answered.status == 429 or answered.status >= 500
-    cause = Cause.TOKEN_UNAVAILABLE if passing else Cause.TOKEN_REFUSED
-    return _ended(cause, f"{text:.600} ({word:.80})", host, answered)
+    told = f"{text:.600} ({word:.80})"
+    if passing:
+        ended = _unavailable(told, host, answered)
+        return ConversationEnded(ended.phase, replace(ended.reply, said_by=host), ended.cause, pause=ended.pause)
+    return ConversationEnded(Phase.TOKEN, reply(454, "4.7.0", _with_pause(told, answered), host), Cause.TOKEN_REFUSED)
 
 
 def unavailable(authority: str, answered: Answered, error: Exception) -> ConversationEnded:
@@ -121,23 +126,33 @@ def unavailable(authority: str, answered: Answered, error: Exception) -> Convers
 
     host = urlsplit(authority).hostname or authority
     if isinstance(error, exceptions.SSLError):
-        said = reply_for(Cause.TLS_UNTRUSTED, Phase.TOKEN, host)
-        return ConversationEnded(Phase.TOKEN, said, Cause.TLS_UNTRUSTED)
+        return ended_by(_of_tls(error), Phase.TOKEN, TOKEN_HOST.format(host=host))
     if answered.error.get("error"):
         return refused(authority, answered, answered.error)
     if isinstance(error, exceptions.Timeout):
-        text = f"{host} did not answer in time"
+        text = "it did not answer in time"
     elif isinstance(error, exceptions.ConnectionError) or not answered.status:
-        text = f"{host} cannot be reached"
+        text = "it cannot be reached"
     elif answered.status >= 300:
-        text = f"{host} answered HTTP {answered.status}"
+        text = f"it answered HTTP {answered.status}"
     else:
-        text = f"{host} answered something that is no token"
-    return _ended(Cause.TOKEN_UNAVAILABLE, text, host, answered)
+        text = "it answered something that is no token"
+    return _unavailable(text, host, answered)
 
 
-def _ended(cause: Cause, text: str, host: str, answered: Answered) -> ConversationEnded:
-    if answered.pause:
-        text = f"{text}; to be asked again in {answered.pause // 1000} s"
-    pause = answered.pause if cause is Cause.TOKEN_UNAVAILABLE else 0
-    return ConversationEnded(Phase.TOKEN, reply(454, "4.7.0", text, host), cause, pause=pause)
+def _unavailable(text: str, host: str, answered: Answered) -> ConversationEnded:
+    said = reply_for(Cause.TOKEN_UNAVAILABLE, Phase.TOKEN, host, _with_pause(text, answered))
+    return ConversationEnded(Phase.TOKEN, said, Cause.TOKEN_UNAVAILABLE, pause=answered.pause)
+
+
+def _with_pause(text: str, answered: Answered) -> str:
+    return f"{text}; to be asked again in {answered.pause // 1000} s" if answered.pause else text
+
+
+def _of_tls(error: BaseException) -> BaseException:
+    """Return what OpenSSL found, from within what requests and urllib3 wrapped around it."""
+    inner = [*error.args, getattr(error, "reason", None), error.__cause__, error.__context__]
+    found = (one for one in inner if isinstance(one, BaseException) and one is not error)
+    if isinstance(error, ssl.SSLError):
+        return error
+    return next((one for one in map(_of_tls, found) if isinstance(one, ssl.SSLError)), ssl.SSLCertVerificationError())

@@ -159,7 +159,7 @@ class Connection:
     async def _start_tls(self, context: ssl.SSLContext | None) -> None:
         self.phase = Phase.STARTTLS
         if "STARTTLS" not in self.extensions or context is None:
-            raise self.end(Cause.STARTTLS_MISSING)
+            raise self.end(Cause.STARTTLS_MISSING, "masked on the way" if self.extensions.masked else "")
         try:
             await self.protocol.secure(context, self.route.host, self.route.timeout)
             self.secured = True

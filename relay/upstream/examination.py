@@ -68,7 +68,7 @@ class Examination:
                 credential = await source.credential()
         except ConversationEnded as end:
             self.refused = end
-            credential = await _in_hand(source)
+            credential = source.in_hand() if isinstance(source, MailboxTokens) else None
         if isinstance(credential, BearerToken):
             self.token = claims_of(credential.token)
         self.username = credential.username if credential is not None else ""
@@ -133,15 +133,6 @@ def protection_of(tls: Any) -> Protection | None:
     made_by = issuer.get("organizationName") or issuer.get("commonName") or ""
     expires_at = int(ssl.cert_time_to_seconds(shown["notAfter"])) * 1000 if "notAfter" in shown else None
     return Protection(version, names, _printable(made_by), expires_at)
-
-
-async def _in_hand(source: CredentialSource) -> Credential:
-    if not isinstance(source, MailboxTokens):
-        return None
-    try:
-        return await source.credential()
-    except ConversationEnded:
-        return None
 
 
 async def _addresses(route: Route) -> tuple[str, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
 from relay.reply import Reply
+
+_MASKED: Final = re.compile(r"X{3,}[A-Z]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,11 @@ class Extensions:
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self.keywords
+
+    @property
+    def masked(self) -> bool:
+        """True where a firewall that looks into SMTP has overwritten keywords it does not know (XXXXXXXA)."""
+        return any(_MASKED.fullmatch(keyword) for keyword in self.keywords)
 
     @classmethod
     def of(cls, said: Reply) -> Extensions:

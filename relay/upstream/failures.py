@@ -56,6 +56,10 @@ def cause_of(error: BaseException) -> Cause:
     return Cause.UNREACHABLE
 
 
+TOKEN_HOST = "{host}, which gives tokens,"  # noqa: S105 - a name, not a token
+"""What a host is called whose TLS fails where a token is asked for."""
+
+
 def reply_for(cause: Cause, phase: Phase, host: str, detail: str = "") -> Reply:
     """Return a reply of ours for an end about which the server said nothing."""
     code, status, text = _WORDS[cause]
@@ -100,11 +104,14 @@ _PHASES = {
     Phase.DONE: "after the message",
 }
 
+EARLY_WORDS = tuple(words for phase, words in _PHASES.items() if phase < Phase.MAIL)
+"""How our replies tell of a phase before MAIL."""
+
 # Enhanced status codes: RFC 3463 §3.5 (X.4.z network), §3.6 (X.5.z protocol), §3.8 (X.7.z security).
 _WORDS = {
     Cause.SECRET_UNAVAILABLE: (454, "4.7.0", "A secret for {host} cannot be had"),
-    Cause.TOKEN_REFUSED: (454, "4.7.0", "No access token for {host}"),
-    Cause.TOKEN_UNAVAILABLE: (454, "4.7.0", "No access token for {host} now"),
+    Cause.TOKEN_REFUSED: (454, "4.7.0", "No access token from {host}"),
+    Cause.TOKEN_UNAVAILABLE: (454, "4.7.0", "No access token from {host} now"),
     Cause.NAME_NOT_FOUND: (451, "4.4.3", "The name {host} was not found"),
     Cause.CONNECTION_REFUSED: (451, "4.4.1", "{host} refused the connection"),
     Cause.UNREACHABLE: (451, "4.4.1", "{host} cannot be reached"),

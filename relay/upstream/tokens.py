@@ -86,6 +86,13 @@ class MailboxTokens:
         in_hand = self._record.access
         return await self.credential(BearerToken(self._mailbox, in_hand.token) if in_hand is not None else None)
 
+    def in_hand(self) -> BearerToken | None:
+        """Return the mailbox and the token that there is, without asking; None where none counts any more."""
+        token = self._record.access
+        if token is None or self._clock() >= token.expires_at - MARGIN:
+            return None
+        return BearerToken(self._mailbox, token.token)
+
     def _fresh(self, record: TokenRecord, spent: str | None) -> AccessToken | None:
         token, instant = record.access, self._clock()
         if token is None or token.token == spent or instant >= token.expires_at - MARGIN:

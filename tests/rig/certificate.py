@@ -38,15 +38,18 @@ class CertificateAuthority:
         self.path = folder / "authority.pem"
         self._authority.cert_pem.write_to_path(str(self.path))
 
-    def leaf(self, *names: str, expired: bool = False, days: float | None = None) -> Leaf:
+    def leaf(
+        self, *names: str, expired: bool = False, days: float | None = None, begins_in: float | None = None
+    ) -> Leaf:
         """A certificate for these names and addresses; without any, for localhost, 127.0.0.1 and ::1.
 
-        It is good for `days`, else for long.
+        It is good for `days`, else for long; from now, or in so many days.
         """
         self._count += 1
         days = -1 if expired else days
         issued = self._authority.issue_cert(
             *(names or ("localhost", "127.0.0.1", "::1")),
+            not_before=datetime.now(UTC) + timedelta(days=begins_in) if begins_in is not None else None,
             not_after=datetime.now(UTC) + timedelta(days=days) if days is not None else None,
             key_type=trustme.KeyType.ECDSA,
         )

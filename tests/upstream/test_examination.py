@@ -166,7 +166,7 @@ async def test_limits_that_leave_no_room_are_told() -> None:
     senders = [trial.recipient for trial in TRIALS]
     with ScriptedServer() as server:
         async with smarthost(server) as upstream:
-            found = await checkup_of("isp", table, upstream, senders, None, never, None, 0.05)
+            found = await checkup_of("isp", table, upstream, senders, None, never, None, patience=0.05)
     assert [step["name"] for step in found["steps"] if step["result"] == "not_reached"] == ["mail", "rcpt", "rset"]
     assert (found["ok"], found["notes"]) == (
         False,

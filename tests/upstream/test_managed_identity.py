@@ -67,7 +67,8 @@ async def test_an_endpoint_that_is_not_well(clinic: Clinic, fault: str, text: st
     said = await clinic.sent_once()
     assert (said.phase, said.cause) == (Phase.TOKEN, Cause.TOKEN_UNAVAILABLE)
     assert said.reply
-    assert said.reply.text == f"the managed identity endpoint, which machines in Azure have, {text}"
+    host = "the managed identity endpoint, which machines in Azure have,"
+    assert said.reply.text == f"No access token from {host} now: it {text}"
     clinic.simulator.faults.clear()
     assert (await clinic.sent_once()).phase is Phase.DONE
 

@@ -24,9 +24,9 @@ PROVIDERS: dict[str | None, Provider] = {
 }
 DIAGNOSES = {
     "closing_421": "transient",
-    "greeting_554": "permanent",
+    "greeting_554": "opening",
     "ehlo_502": "permanent",
-    "starttls_454": "transient",
+    "starttls_454": "opening",
     "recipient_unknown": "no_such_mailbox",
     "recipient_deferred": "transient",
     "recipient_full": "recipient_mailbox_full",

@@ -232,7 +232,7 @@ def test_an_administrator_gets_the_lines_to_type() -> None:
     report = bounce_for(notice, message(), Original(HEADER), stamp)
     text = str(_parts(report)[0].get_content())
     assert "Who must act: Microsoft administrator" in text
-    command = "Exchange Online PowerShell: Get-MailboxPermission no-reply@clinic.test must list"
+    command = "Exchange Online PowerShell: Get-MailboxPermission -Identity no-reply@clinic.test  must list"
     assert any(command in line for line in text.splitlines())
     assert "See: https://learn.microsoft.com/" in text
     assert "can be sent again" in _text(report)

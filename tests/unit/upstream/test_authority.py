@@ -46,7 +46,8 @@ def test_the_reason_without_identifiers() -> None:
 def test_errors(status: int, word: str, retry_after: str, cause: Cause, pause: int) -> None:
     end = refused(HOST, answered(status, "", retry_after), {"error": word, "error_description": "AADSTS1: x\r\ny"})
     assert (end.cause, end.pause) == (cause, pause)
-    assert end.reply.text.startswith(f"AADSTS1: x y ({word})")
+    assert f"AADSTS1: x y ({word})" in end.reply.text
+    assert end.reply.said_by == "login.microsoftonline.com"
 
 
 @pytest.mark.parametrize(
