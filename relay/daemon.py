@@ -155,7 +155,9 @@ class Daemon:
         self._dispatcher = Dispatcher(
             settings, self._spool.outgoing, self._upstreams, self.journal, self._spool.intake.put, webhook.put
         )
-        self._listeners = Listeners(settings, self._secrets, self._spool.intake, self.journal, self._dispatcher.direct)
+        self._listeners = Listeners(
+            settings, self._secrets, self._spool.intake, self.journal, self._dispatcher.direct, self._dispatcher.load
+        )
         self._life = RunningLife(
             lambda: self._settings, self._secrets, self._spool, self._listeners, self._dispatcher, self._upstreams
         )

@@ -39,6 +39,8 @@ def status(context: typer.Context) -> None:
     for row in found["upstreams"]:
         if row["diagnosis"]:
             say_remedy(f"{row['name']} is {row['state']}", row["diagnosis"])
+    for row in found["detours"]:
+        say(_detour(row))
     _print_queue(found)
     print_table(
         ("LATEST", "ACCEPTED", "CLIENT", "RECIPIENTS", "EVENT", "UPSTREAM", "REPLY"),
@@ -80,6 +82,14 @@ def _state(upstream: dict[str, Any]) -> str:
     probe = f", next try {upstream['next_probe']}" if upstream["next_probe"] else ""
     said = f": {upstream['reply']}" if upstream["reply"] else ""
     return f"held ({upstream['reason']} since {upstream['since']}{probe}){said}"
+
+
+def _detour(row: dict[str, Any]) -> str:
+    if row["by"] is None:
+        return f"Mail of {row['client']} waits: neither {row['upstream']} nor another of its upstreams takes it."
+    return (
+        f"Mail of {row['client']} goes by {row['by']} instead of {row['upstream']}, which is out since {row['since']}."
+    )
 
 
 def _quotas(upstream: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from relay.config.settings import Settings
 from relay.control.expiry import Expiry, expiries, soonest_first
 from relay.inbound.listeners import Listeners, ListenerStatus
 from relay.spool.store import Spool
+from relay.transfer.detour import Detour
 from relay.transfer.dispatcher import Dispatcher, UpstreamState
 from relay.upstream.contract import Upstream
 
@@ -57,6 +58,10 @@ class RunningLife:
     def upstream(self, name: str) -> UpstreamState | None:
         """Return how an upstream stands."""
         return self._dispatcher.state(name)
+
+    def detours(self) -> Sequence[tuple[Detour, int]]:
+        """Return the clients whose mail goes another way just now, and since when."""
+        return self._dispatcher.detours
 
     def tokens(self) -> dict[str, int | None]:
         """Return when the access token of each upstream that needs one expires; None before it has one."""

@@ -14,6 +14,7 @@ from relay.control.shapes import instant, reply_text, trace_shape
 from relay.inbound.listeners import ListenerStatus
 from relay.spool.contract import Inspection, Outgoing
 from relay.spool.records import Gate, QueueCounts, RecipientState, Selection, TraceEntry
+from relay.transfer.detour import Detour
 from relay.transfer.dispatcher import UpstreamState
 from relay.transfer.standing import State
 from relay.version import VERSION
@@ -42,6 +43,10 @@ class Life(Protocol):
 
     def upstream(self, name: str) -> UpstreamState | None:
         """Return how an upstream stands."""
+        ...
+
+    def detours(self) -> Sequence[tuple[Detour, int]]:
+        """Return the clients whose mail goes another way just now, and since when."""
         ...
 
     async def expiring(self) -> Sequence[Expiry]:
@@ -73,6 +78,7 @@ async def status_of(
         "uptime_seconds": (now - life.started_at) // 1000 if life else 0,
         "listeners": [_listener_shape(listener) for listener in life.listeners()] if life else [],
         "upstreams": upstreams,
+        "detours": [_detour_shape(detour, since_at) for detour, since_at in life.detours()] if life else [],
         "queue": _queue(counts, now),
         "orphaned": sorted({name for name, _ in counts.recipients} - set(settings.upstream)),
         "expiring": [_expiry_shape(expiry, now) for expiry in await life.expiring()] if life else [],
@@ -85,6 +91,10 @@ def _recent(entry: TraceEntry) -> dict[str, Any]:
     last = shape["events"][-1] if shape["events"] else {"event": None, "upstream": None, "reply": None}
     kept = {name: shape[name] for name in ("id", "client", "recipients", "accepted")}
     return kept | {name: last[name] for name in ("event", "upstream", "reply")}
+
+
+def _detour_shape(detour: Detour, since_at: int) -> dict[str, Any]:
+    return {"client": detour.client, "upstream": detour.upstream, "by": detour.by, "since": instant(since_at)}
 
 
 def _listener_shape(listener: ListenerStatus) -> dict[str, Any]:

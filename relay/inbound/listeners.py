@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from relay.config.settings import Settings
 from relay.inbound.certificates import Certificates
@@ -15,6 +15,7 @@ from relay.inbound.premises import Premises
 from relay.inbound.protocol import Protocol
 from relay.journal import Journal
 from relay.spool.contract import Carrier, Intake
+from relay.spool.records import Load
 
 __all__ = ["InboundError", "ListenerStatus", "Listeners"]
 
@@ -32,8 +33,9 @@ class Listeners:
         intake: Intake,
         journal: Journal,
         carrier: Carrier | None = None,
+        load_of: Callable[[str], Load] = lambda upstream: Load(),
     ) -> None:
-        self._premises = Premises(settings, secrets, intake, journal, carrier=carrier)
+        self._premises = Premises(settings, secrets, intake, journal, carrier=carrier, load_of=load_of)
         self._listeners: list[Listener] = []
         self._closed: list[Listener] = []
         self._watcher: asyncio.Task[None] | None = None

@@ -12,14 +12,17 @@ from relay.inbound.clients import Clients
 from relay.inbound.devices import Devices
 from relay.inbound.limits import LoginLimits
 from relay.inbound.passwords import Passwords, SecretSource
+from relay.inbound.routing import Routing
 from relay.journal import Journal
 from relay.spool.contract import Carrier, Intake
+from relay.spool.records import Load
 
 
 class Premises:
     """Settings change at a reload, for the next command of every session; the rest stays. `now` gives milliseconds.
 
-    `carrier` takes the messages of clients that wait for the upstream's own answer.
+    `carrier` takes the messages of clients that wait for the upstream's own answer. `load_of` tells how busy an
+    upstream is.
     """
 
     def __init__(
@@ -32,12 +35,14 @@ class Premises:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         carrier: Carrier | None = None,
+        load_of: Callable[[str], Load] = lambda upstream: Load(),
     ) -> None:
         self.intake = intake
         self.journal = journal
         self.limits = LoginLimits(monotonic)
         self.acceptance = Acceptance(intake, journal)
         self.carrier = carrier
+        self.routing = Routing(load_of)
         self.draining = False
         self.certificates = Certificates(settings, secrets, ())
         self._clock = clock

@@ -271,7 +271,9 @@ class Session:
             sender = str(reverse_path) if reverse_path else "<>"
             return self._refused(reason, reply, transaction.client, sender=sender)
         premises = self._premises
-        arrival = transaction.arrival(content, premises.settings, premises.now())
+        now = premises.now()
+        candidates = premises.routing.candidates(transaction.client.settings, now)
+        arrival = transaction.arrival(content, premises.settings, candidates, now)
         if premises.carrier is not None and transaction.client.settings.delivery == "direct":
             return await premises.carrier.carry(arrival, self._listening)
         return await premises.acceptance.accept(arrival)

@@ -12,7 +12,6 @@ from relay.inbound.clients import Client
 from relay.inbound.header_section import HeaderSection, read_header_section
 from relay.inbound.parameters import MailArguments
 from relay.inbound.reception import Reception, Refusal
-from relay.inbound.routing import upstream_for
 from relay.spool.contract import Arrival, Draft, Intake
 from relay.spool.records import Priority
 
@@ -66,8 +65,8 @@ class Transaction:
         self.reception = Reception(max_message_size, self.arguments.size, complete, intake.draft)
         return self.reception
 
-    def arrival(self, content: bytes | Draft, settings: Settings, now: int) -> Arrival:
-        """Return what goes into the spool; the content was received and not refused."""
+    def arrival(self, content: bytes | Draft, settings: Settings, candidates: tuple[str, ...], now: int) -> Arrival:
+        """Return what goes into the spool, and leaves by one of `candidates`; the content was received, not refused."""
         if self._section is None or self.reception is None:
             raise RuntimeError("no content was received")
         arguments = self.arguments
@@ -83,7 +82,7 @@ class Transaction:
             id=self._id,
             origin=self._origin,
             envelope=envelope,
-            candidates=upstream_for(self.client.settings),
+            candidates=candidates,
             content=content,
             size=self.reception.size,
             eight_bit=self.reception.eight_bit,

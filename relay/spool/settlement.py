@@ -129,18 +129,19 @@ def _next_attempt_at(transaction: Transaction, row: SpooledRecipient, settlement
 
 
 def _events(transaction: Transaction, asked: Settling, changed: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return one row of `events` for the recipients that met the same end, and one for what an operator wished."""
+    """Return a row of `events` for recipients that met the same end, for what an operator wished, and for a move."""
     rows = {row[-1]: row for row in changed}
-    alike: dict[tuple[str, str | None], list[int]] = {}
+    message, upstream = asked.claim.message.id, asked.claim.upstream
+    alike: dict[tuple[str, str, str | None], list[int]] = {}
     for settlement in asked.settlements:
         row = rows.get(settlement.position)
         if row is None:
             continue
-        alike.setdefault((settlement.event, row[_REPLY]), []).append(settlement.position)
+        alike.setdefault((settlement.event, upstream, row[_REPLY]), []).append(settlement.position)
         if row[0] != settlement.state:
-            alike.setdefault((row[0], None), []).append(settlement.position)
-    message, upstream = asked.claim.message.id, asked.claim.upstream
+            alike.setdefault((row[0], upstream, None), []).append(settlement.position)
+        if row[1] != upstream:
+            alike.setdefault(("moved", row[1], row[_REPLY]), []).append(settlement.position)
     return [
-        event_row(transaction, message, event, positions, upstream, reply)
-        for (event, reply), positions in alike.items()
+        event_row(transaction, message, event, positions, at, reply) for (event, at, reply), positions in alike.items()
     ]

@@ -14,6 +14,7 @@ from relay.spool.records import Claim, Lease, RecipientState, SpooledMessage, Sp
 from relay.transfer.attempt import Attempt
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Deferred, Outcome, Relayed
+from relay.transfer.verdict import account_hold
 from relay.upstream.contract import Upstream
 
 _NO_LEASE = Lease("", "", 0)
@@ -23,7 +24,8 @@ _NO_LEASE = Lease("", "", 0)
 class Ended:
     """What came of an offer, an outcome for each of its recipients.
 
-    `unreached`: the upstream could not be reached, so that another may be tried; `offered` False: nobody was asked.
+    `unreached`: the upstream could not be reached, or let nobody in, so that another may be tried; `offered` False:
+    nobody was asked.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -168,7 +170,8 @@ class Offer:
         self, claim: Claim, outcomes: Sequence[Outcome], *, trial_at: int | None = None, dsn: bool = False
     ) -> None:
         """Take the outcomes."""
-        self._end(Ended(tuple(outcomes), dsn, unreached=trial_at is not None))
+        shut = not self.begun and account_hold(outcomes) is not None
+        self._end(Ended(tuple(outcomes), dsn, unreached=shut or trial_at is not None))
 
     async def give_back(self, claims: Sequence[Claim]) -> None:
         """Take note that nothing was offered."""

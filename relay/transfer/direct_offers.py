@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from relay.spool.records import HoldReason
 from relay.transfer.direct_delivery import Delivery, Ended, Offer, not_offered
 from relay.transfer.direct_reply import (
     LIMIT_REACHED,
@@ -22,6 +23,7 @@ from relay.transfer.direct_reply import (
 )
 from relay.transfer.lane import Lane
 from relay.transfer.outcome import Deferred, Failed, Outcome, Relayed, Uncertain
+from relay.transfer.sender_rights import may_carry
 from relay.transfer.surroundings import Surroundings
 
 _BEFORE_DOT: Final = 540.0
@@ -84,16 +86,23 @@ class Offers:
         return min((one.recipients_per_message for one in known), default=1)
 
     async def _offer_to_any(self, delivery: Delivery, part: Sequence[int]) -> Ended:
-        """Offer to the first upstream that can be reached; once one was offered something, only to that one."""
+        """Offer to the first upstream that lets us in; once one was offered something, to that one only."""
         first: Ended | None = None
         names = (delivery.upstream,) if delivery.offered else delivery.arrival.candidates
         for name in names:
+            if first is not None and not self._may_carry(name, delivery):
+                continue
             ended = await self._offer_to(name, delivery, part)
             if not ended.unreached:
                 delivery.upstream = name if ended.offered or first is None else delivery.upstream
                 return ended if ended.offered or first is None else first
             first = first or ended
         return first or not_offered(NO_UPSTREAM, len(part))
+
+    def _may_carry(self, name: str, delivery: Delivery) -> bool:
+        arrival, settings = delivery.arrival, self._around.settings
+        path, client = arrival.envelope.reverse_path, arrival.origin.client
+        return may_carry(settings, name, client, path, arrival.header_from, notice=arrival.notice)
 
     async def _offer_to(self, name: str, delivery: Delivery, part: Sequence[int]) -> Ended:
         offered_at = asyncio.get_running_loop().time()
@@ -121,7 +130,8 @@ class Offers:
             return not_offered(STOPPING, recipients)
         gate, reach = lane.standing.gate, lane.standing.reach
         if gate is not None:
-            return not_offered(held_by(gate), recipients)
+            # An operator's word is that nothing goes just now.
+            return not_offered(held_by(gate), recipients, unreached=gate.reason is not HoldReason.OPERATOR)
         if reach.down:
             said = softened(reach.reply, "The upstream cannot be reached") if reach.reply else NOT_REACHED
             return not_offered(said, recipients, unreached=True)

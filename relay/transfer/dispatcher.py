@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from relay.config.settings import Settings
 from relay.journal import Journal
 from relay.spool.contract import Outgoing, SpoolError
+from relay.spool.records import Load
 from relay.transfer.alerts import Alerts, Hook, Post
 from relay.transfer.custody import RENEW_EVERY, Custody
 from relay.transfer.detour import Detour
@@ -58,14 +59,14 @@ class Dispatcher:
         self._custody = Custody(outgoing, self._around.clock)
         self.alerts = Alerts(self._around, self.usable, post, hook)
         postmaster = Postmaster(self._around, self.usable)
-        self._settling = Settling(self._around, self._custody, postmaster, self.alerts)
+        self._failover = Failover(self._around, self._standings, self.alerts)
+        self._settling = Settling(self._around, self._custody, postmaster, self.alerts, self._failover.elsewhere)
         self.direct = Direct(self._around, self._lane_of, Records(self._around, postmaster, self.alerts))
         self._upstreams = dict(upstreams)
         self._lanes: dict[str, Lane] = {}
         self._leaving: set[Lane] = set()
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._renewal: asyncio.Task[None] | None = None
-        self._failover = Failover(self._around, self._standings, self.alerts)
         self._failing_over: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -109,6 +110,11 @@ class Dispatcher:
     def detours(self) -> list[tuple[Detour, int]]:
         """The clients whose mail goes another way just now, and since when."""
         return self._failover.detours
+
+    def load(self, upstream: str) -> Load:
+        """Return how busy an upstream is."""
+        lane = self._lanes.get(upstream)
+        return lane.load if lane is not None else Load(open=False)
 
     def usable(self, upstream: str) -> bool:
         """True where mail goes out by it just now: neither held nor unreachable."""

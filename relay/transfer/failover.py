@@ -12,10 +12,13 @@ from typing import Final
 from relay.config.client_settings import ClientSettings
 from relay.reply import Reply, reply
 from relay.spool.contract import SpoolError
+from relay.spool.records import Claim, Place, QueuedRecipient, SpooledRecipient
 from relay.transfer.alerts import Alerts
-from relay.transfer.detour import Detour, detours
+from relay.transfer.detour import Detour, detours, way_for
 from relay.transfer.outage import Condition, Outage
 from relay.transfer.passage import Passage, Way
+from relay.transfer.refused_senders import RefusedSenders
+from relay.transfer.sender_rights import may_carry
 from relay.transfer.standing import Standing, State
 from relay.transfer.surroundings import Surroundings
 
@@ -37,6 +40,7 @@ class Failover:
         self._homes = _homes_of(surroundings.settings.client.values())
         self._told: dict[str, Sequence[Detour]] = {}
         self._looked = False
+        self._refused = RefusedSenders()
         self._conditions: dict[str, Condition] = {}
 
     @property
@@ -103,7 +107,33 @@ class Failover:
             homes -= well
 
     def _passage(self, name: str) -> Passage:
-        return self._passages.setdefault(name, Passage(name, self._around))
+        passage = self._passages.get(name)
+        if passage is None:
+            passage = self._passages[name] = Passage(name, self._around, self._may_carry)
+        return passage
+
+    def elsewhere(self, claim: Claim, row: SpooledRecipient) -> str | None:
+        """Return another upstream for a recipient whose From this one may not send; None where there is none.
+
+        It need not be out for that, and gets no such mail back for as long as it would be tried in vain.
+        """
+        here, message = claim.upstream, claim.message
+        if row.uncertain or len(row.candidates) < 2:
+            return None
+        until_at = self._around.clock() + round(1000 * self._around.settings.queue.retry_most)
+        self._refused.note(here, message.header_from, until_at)
+        place = Place(row.next_attempt_at, message.id, row.position)
+        path, author, client = message.reverse_path, message.header_from, message.origin.client
+        queued = QueuedRecipient(place, client, path, author, message.notice, row.candidates, row.uncertain)
+        conditions = {**self._conditions, here: Condition.OUT}
+        other = way_for(row.candidates, here, conditions, lambda name: self._may_carry(name, queued))
+        return other if other != here else None
+
+    def _may_carry(self, upstream: str, row: QueuedRecipient) -> bool:
+        if self._refused.holds(upstream, row.header_from, self._around.clock()):
+            return False
+        settings = self._around.settings
+        return may_carry(settings, upstream, row.client, row.reverse_path, row.header_from, notice=row.notice)
 
     # ---- telling -----------------------------------------------------------------------------------------
 

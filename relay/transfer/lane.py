@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Sequence
 from relay.config.providers import provider_of
 from relay.config.upstream_settings import UpstreamSettings
 from relay.reply import Reply
-from relay.spool.records import Claim, Gate
+from relay.spool.records import Claim, Gate, Load, RecipientState
 from relay.transfer.alerts import Alerts
 from relay.transfer.attempts import Attempts
 from relay.transfer.clock import steady_clock
@@ -82,6 +82,12 @@ class Lane:
         self.attempts.provider = provider_of(settings)
         self.attempts.pace = Pace(settings.max_connections)
         self.attempts.meter = self.meter
+
+    @property
+    def load(self) -> Load:
+        """How busy the upstream is."""
+        waiting = self._around.outgoing.waiting_at(self.name, RecipientState.QUEUED, RecipientState.IN_FLIGHT)
+        return self.meter.load_of(waiting, open_now=not self.standing.closed)
 
     def change(self, upstream: Upstream, settings: UpstreamSettings) -> None:
         """Go on with another configuration; what is being sent ends on the old connections."""

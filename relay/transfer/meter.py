@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from relay.journal import Journal
 from relay.spool.contract import Outgoing, SpoolError
-from relay.spool.records import Use
+from relay.spool.records import Load, Use
 from relay.transfer.clock import Clock
 from relay.transfer.throttle import DAY, MINUTE, Limits, Quota, Throttle
 
@@ -49,6 +49,18 @@ class Meter:
     def room(self) -> tuple[int | None, int | None]:
         """Return how many messages, and recipients, are admitted now; None: any number."""
         return self._throttle.room(self._clock())
+
+    def load_of(self, waiting: int, *, open_now: bool) -> Load:
+        """Return how busy an upstream is for which so many wait: when its limits let the next of them go."""
+        limits = self._throttle.limits
+        if not limits.any:
+            return Load(open_now, waiting)
+        room = min(left for left in self.room() if left is not None)
+        if limits.messages_per_minute is not None:
+            pause = MINUTE // limits.messages_per_minute
+        else:
+            pause = DAY // (limits.recipients_per_day or 1)
+        return Load(open_now, waiting, room, self.opens_at(), pause)
 
     def opens_at(self, recipients: int = 1) -> int:
         """Return when one more message, to so many recipients, is admitted."""

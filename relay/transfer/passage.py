@@ -11,7 +11,6 @@ from relay.reply import Reply
 from relay.spool.records import Place, Priority, QueuedRecipient, RecipientState
 from relay.transfer.detour import room_at, way_for
 from relay.transfer.outage import Condition
-from relay.transfer.sender_rights import may_carry
 from relay.transfer.surroundings import Surroundings
 
 _PAGE: Final = 200
@@ -56,12 +55,15 @@ class _Progress:
 
 
 class Passage:
-    """One upstream's. `stopped` ends it behind the page that it is at."""
+    """One upstream's. `stopped` ends it behind the page that it is at; `may_carry` tells who may send a recipient."""
 
     stopped = False
 
-    def __init__(self, upstream: str, surroundings: Surroundings) -> None:
+    def __init__(
+        self, upstream: str, surroundings: Surroundings, may_carry: Callable[[str, QueuedRecipient], bool]
+    ) -> None:
         self._upstream = upstream
+        self._may_carry = may_carry
         self._around = surroundings
         self._progress: _Progress | None = None
 
@@ -147,10 +149,6 @@ class Passage:
         if row.uncertain:
             return self._upstream
         return way_for(row.candidates, self._upstream, conditions, lambda name: self._may_carry(name, row))
-
-    def _may_carry(self, upstream: str, row: QueuedRecipient) -> bool:
-        settings = self._around.settings
-        return may_carry(settings, upstream, row.client, row.reverse_path, row.header_from, notice=row.notice)
 
     def _room(self, target: str) -> int:
         queued = self._around.outgoing.waiting_at(target, RecipientState.QUEUED)

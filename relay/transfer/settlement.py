@@ -41,6 +41,19 @@ def settlement_for(row: SpooledRecipient, outcome: Outcome, terms: Terms) -> Set
     return _deferred(row, outcome, terms)
 
 
+def passed_on(settlement: Settlement, upstream: str, at: int) -> Settlement:
+    """Return the record of a recipient that would be held, and that another upstream may send."""
+    return Settlement(
+        settlement.position,
+        RecipientState.QUEUED,
+        "deferred",
+        settlement.reply,
+        next_attempt_at=at,
+        upstream=upstream,
+        delay_told=settlement.delay_told,
+    )
+
+
 def expired(last: Reply | None) -> Reply:
     """Return what is said of a recipient that was tried until its time was over, RFC 3463 X.4.7."""
     words = f"; the last answer was: {last}" if last else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from relay.config.upstream_settings import UpstreamSettings
@@ -11,14 +11,14 @@ from relay.diagnosis.diagnosis import Diagnosis
 from relay.diagnosis.names import names_of
 from relay.reply import Reply
 from relay.spool.contract import SpoolError
-from relay.spool.records import Claim, RecipientState, Settlement, SpooledRecipient
+from relay.spool.records import Claim, HoldReason, RecipientState, Settlement, SpooledRecipient
 from relay.transfer.alerts import Alerts
 from relay.transfer.custody import Custody
 from relay.transfer.dsn import Finding, delay_due
 from relay.transfer.explanation import diagnosis_of_failure
 from relay.transfer.outcome import Deferred, Failed, Outcome, Uncertain
 from relay.transfer.postmaster import Posted, Postmaster, worth_telling
-from relay.transfer.settlement import Terms, expired, settlement_for
+from relay.transfer.settlement import Terms, expired, passed_on, settlement_for
 from relay.transfer.surroundings import Surroundings
 
 _SPOOL_PAUSE = 0.2
@@ -29,14 +29,22 @@ class Settling:
     """Settles claims.
 
     `troubled` counts those whose record the spool refuses just now: until they are in, nothing new may be claimed, or
-    a message could be sent twice.
+    a message could be sent twice. `elsewhere` gives another upstream for a recipient that this one may not send.
     """
 
-    def __init__(self, surroundings: Surroundings, custody: Custody, postmaster: Postmaster, alerts: Alerts) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        custody: Custody,
+        postmaster: Postmaster,
+        alerts: Alerts,
+        elsewhere: Callable[[Claim, SpooledRecipient], str | None] = lambda claim, row: None,
+    ) -> None:
         self._around = surroundings
         self._custody = custody
         self._postmaster = postmaster
         self._alerts = alerts
+        self._elsewhere = elsewhere
         self.troubled = 0
 
     async def settle(
@@ -52,6 +60,8 @@ class Settling:
                 claim.message, row, terms.at, terms.queue.delay_notice
             ):
                 settlement = replace(settlement, delay_told=True)
+            if settlement.hold_reason is HoldReason.SEND_AS and (other := self._elsewhere(claim, row)) is not None:
+                settlement = passed_on(settlement, other, terms.at)
             settled.append((settlement, finding_of(row, settlement, outcome)))
         await self._record(claim, settled, dsn=dsn)
 
@@ -104,9 +114,17 @@ class Settling:
         journal.settled(claim, settlements, self._around.clock(), diagnoses)
         for notice in posted:
             journal.notice_put(notice.arrival, claim.message.id, notice.kind)
+        self._tell_passed_on(claim, settlements)
         for reason, said in {one.hold_reason: one.reply for one in settlements}.items():
             if reason is not None:
                 await self._alerts.message_held(claim.upstream, reason, claim.message, said)
+
+    def _tell_passed_on(self, claim: Claim, settlements: Sequence[Settlement]) -> None:
+        for one in settlements:
+            if one.upstream is not None and one.reply is not None:
+                client, here = claim.message.origin.client, claim.upstream
+                reason, count = HoldReason.SEND_AS.value, 1
+                self._around.journal.moved(claim.message.id, client, here, one.upstream, count, reason, one.reply)
 
     async def _notices(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> list[Posted]:
         try:

@@ -99,6 +99,9 @@ class ScriptedServer:
 
     async def _end(self) -> None:
         await self._close()
+        # A connection that was accepted a moment ago has a session by now.
+        await asyncio.sleep(0)
+        await self._close()
         # asyncio leaves a task behind for each TLS handshake that its client broke off.
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:

@@ -11,6 +11,7 @@ import pytest
 from relay.envelope import Notify
 from relay.reply import Reply
 from relay.spool.contract import SpoolError
+from relay.spool.records import Gate, HoldReason
 from relay.upstream.contract import Cause, Phase
 from tests.transfer.actor import (
     CONNECTION_REFUSED,
@@ -188,15 +189,29 @@ class TestTheUpstreamStands:
             assert entry is not None
             assert [row.upstream for row in entry.recipients] == ["other"]
 
-    async def test_it_is_not_where_the_first_is_held_or_refuses(self, tmp_path: Path) -> None:
-        first, second = Actor("isp", final(451, "4.3.0 Later"), always=PASSWORD_REFUSED), Actor("other")
+    async def test_and_where_it_is_held(self, tmp_path: Path) -> None:
+        first, second = Actor("isp", always=PASSWORD_REFUSED), Actor("other")
         async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP, "other": SMTP}), first, second) as stage:
             client = Waiting(stage)
-            assert [(await client.send(f"{n}@far.test"))[:9] for n in range(3)] == [
-                "451 4.3.0",
-                "451 4.7.8",
-                "451 4.7.8",
-            ]
+            for number in range(3):
+                assert (await client.send(f"{number}@far.test")).startswith("250")
+            assert len(second.offers) == 3
+
+    async def test_it_is_not_where_the_first_refuses_or_an_operator_holds_it(self, tmp_path: Path) -> None:
+        first, second = Actor("isp", final(451, "4.3.0 Later"), final(454, "4.7.0 Later")), Actor("other")
+        async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP, "other": SMTP}), first, second) as stage:
+            client = Waiting(stage)
+            assert (await client.send("a@far.test")).startswith("451 4.3.0")
+            assert (await client.send("b@far.test")).startswith("454 4.7.0")
+            await stage.spool.outgoing.hold(Gate("isp", HoldReason.OPERATOR, 0, None, None))
+            assert (await client.send("c@far.test")).startswith("451 4.3.2 The upstream is held (operator)")
+            assert second.offers == []
+
+    async def test_nor_where_the_next_may_not_send_as_its_from(self, tmp_path: Path) -> None:
+        first, second = Actor("isp", always=CONNECTION_REFUSED), Actor("other")
+        gmail = {"type": "gmail", "username": "another@clinic.test", "app_password": {"env": "P"}}
+        async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP, "other": gmail}), first, second) as stage:
+            assert (await Waiting(stage).send("a@far.test")).startswith("451 Connection refused")
             assert second.offers == []
 
     async def test_the_first_ones_reply_is_told_where_none_can_be_reached(self, tmp_path: Path) -> None:

@@ -9,13 +9,8 @@ from typing import Any
 
 from relay.config.settings import Settings
 from relay.spool.records import Gate, HoldReason, Priority
-from tests.transfer.actor import (
-    CONNECTION_REFUSED,
-    PASSWORD_REFUSED,
-    VANISHED,
-    Actor,
-    taken,
-)
+from relay.upstream.contract import Phase
+from tests.transfer.actor import CONNECTION_REFUSED, PASSWORD_REFUSED, VANISHED, Actor, ends, said, taken
 from tests.transfer.stage import Stage, settings_of, until
 
 FIRST = {"type": "smtp", "host": "mx.first.test", "failover_after": 0.3}
@@ -147,3 +142,27 @@ async def test_limits_of_the_next_are_its_own_and_what_is_urgent_goes_first(tmp_
         assert len(second.offers) == 10
         there = [entry for entry in await stage.queue() if entry.recipients[0].upstream == "next"]
         assert len(there) <= 30, "what is in hand, and no more than it sends in a while"
+
+
+async def test_a_from_that_only_the_first_refuses_goes_by_the_next_at_once(tmp_path: Path) -> None:
+    refused = ends(Phase.DONE, said(550, "5.7.60 SMTP; Client does not have permissions to send as this sender"))
+    first, second = Actor("first", refused), Actor("next")
+    async with Stage(tmp_path, two(tmp_path), first, second) as stage:
+        second.go.clear()
+        id_ = await stage.put("a@far.test")
+        await until(lambda: len(second.offers) == 1, "the next")
+        await stage.settled(await stage.put("b@far.test"), "relayed")
+        second.go.set()
+        entry = await stage.settled(id_, "relayed")
+        told = [(event.event, event.upstream) for event in entry.events[1:]]
+        assert told == [("deferred", "first"), ("moved", "next"), ("relayed", "next")]
+        assert (len(first.offers), len(second.offers)) == (2, 1)
+
+
+async def test_what_no_other_may_send_either_waits_for_a_person(tmp_path: Path) -> None:
+    refused = ends(Phase.DONE, said(550, "5.7.60 SMTP; Client does not have permissions to send as this sender"))
+    first, second = Actor("first", always=refused), Actor("next", always=refused)
+    async with Stage(tmp_path, two(tmp_path), first, second) as stage:
+        id_ = await stage.put("a@far.test")
+        await stage.settled(id_, "held")
+        assert (len(first.offers), len(second.offers)) == (1, 1)

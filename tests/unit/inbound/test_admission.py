@@ -6,7 +6,6 @@ from relay.address import Mailbox, parse_mailbox
 from relay.config.client_settings import ClientSettings
 from relay.inbound import admission, replies
 from relay.inbound.clients import Clients, ip_address, may_log_in_from
-from relay.inbound.routing import upstream_for
 from relay.reply import Reply
 from relay.spool.contract import SpoolError
 
@@ -116,7 +115,3 @@ def test_logins_from_networks() -> None:
     assert not may_log_in_from(both, ipaddress.ip_address("10.20.30.6"))
     assert may_log_in_from(login, ipaddress.ip_address("192.0.2.1"))
     assert CLIENTS.with_username("nobody") is None
-
-
-def test_routing() -> None:
-    assert upstream_for(client(upstream=["office365", "ses"])) == ("office365", "ses")
