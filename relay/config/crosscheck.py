@@ -75,9 +75,7 @@ def _doubtful_clients(draft: Draft) -> Iterator[Fault]:
     """Among them clients whose mail is kept at one time and sent at another: training must never reach a patient."""
     for name, client in draft.clients.items():
         kinds = [
-            (upstream, draft.upstreams[upstream].type)
-            for upstream in client.upstream or ()
-            if upstream in draft.upstreams
+            (upstream, draft.upstreams[upstream].type) for upstream in client.upstreams if upstream in draft.upstreams
         ]
         captures = [upstream for upstream, kind in kinds if kind == "capture"]
         if client.delivery == "direct" and client.messages_per_minute is not None:

@@ -74,7 +74,8 @@ def test_values_arrive_with_their_types() -> None:
     assert balanced.learn_until == datetime.datetime(2026, 12, 24, tzinfo=datetime.UTC)
     assert balanced.proxy_from == (ipaddress.IPv4Network("10.0.0.0/16"), ipaddress.IPv6Network("fd00::/8"))
     client = got.client["careright"]
-    assert client.upstream == ("office365", "ses")
+    assert client.upstream == client.upstreams == ("office365", "ses")
+    assert not client.shares
     assert client.password is not None
     assert client.password.env == "CARERIGHT_PASSWORD"
     assert client.deadline == 12 * 3600.0
@@ -384,3 +385,12 @@ def test_a_pace_of_who_waits_for_the_answer_is_warned_of(tmp_path: Path) -> None
 def test_state_dir_is_the_units_under_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/relay:/var/lib/more")
     assert default_state_dir() == Path("/var/lib/relay")
+
+
+def test_upstreams_of_an_inner_list_share(tmp_path: Path) -> None:
+    text = GOOD.replace('upstream = "isp"', 'upstream = [["isp", "b"], "c"]')
+    text += '[upstream.b]\ntype = "smtp"\nhost = "b.test"\n[upstream.c]\ntype = "smtp"\nhost = "c.test"\n'
+    client = settings(tmp_path, text).client["app"]
+    assert client.upstream == (("isp", "b"), "c")
+    assert client.upstreams == ("isp", "b", "c")
+    assert client.shares
