@@ -98,8 +98,12 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
     }
 
 
-_COMMANDS: Final = frozenset({"secret", "proxy_secret"})
-_OWN: Final = _COMMANDS | {
+_CHECKED: Final = frozenset({"secret", "proxy_secret", "proxy"})
+"""Sentences of ours, and a URL whose form the configuration has seen to."""
+
+_OWN: Final = {
+    "secret",
+    "proxy_secret",
     "upstream",
     "mailbox",
     "sender",
@@ -122,7 +126,7 @@ def _domain(address: str) -> str:
 
 def _name(placeholder: str, names: Names) -> str:
     known = names.get(placeholder, "")
-    trusted = placeholder in _COMMANDS or _PLAIN.fullmatch(known)
+    trusted = placeholder in _CHECKED or _PLAIN.fullmatch(known)
     return known if known and trusted else UNKNOWN[placeholder]
 
 

@@ -53,10 +53,12 @@ class Answered:
             self.error = found if isinstance(found, dict) else {}
 
 
-def session_for(ca_file: Path | None, proxy: Proxy | None, answered: Answered) -> requests.Session:
+def session_for(
+    ca_file: Path | None, proxy: Proxy | None, answered: Answered, phase: Phase = Phase.TOKEN
+) -> requests.Session:
     """Return a session that trusts the system's authorities and `ca_file`, and nothing that the environment says.
 
-    It goes by `proxy`, never by one that the environment names.
+    It goes by `proxy`, never by one that the environment names; what fails there ends the conversation in `phase`.
 
     msal's own `verify` would be overridden by REQUESTS_CA_BUNDLE without a word. Raises ConversationEnded for a bad
     `ca_file`.
@@ -64,7 +66,7 @@ def session_for(ca_file: Path | None, proxy: Proxy | None, answered: Answered) -
     import requests
     from requests.adapters import HTTPAdapter
 
-    from relay.upstream.token_tunnel import pool_through
+    from relay.upstream.https_tunnel import pool_through
 
     try:
         context = Trust(ca_file=ca_file).context()
@@ -76,7 +78,7 @@ def session_for(ca_file: Path | None, proxy: Proxy | None, answered: Answered) -
         def init_poolmanager(self, *args: Any, **options: Any) -> None:
             super().init_poolmanager(*args, **options, ssl_context=context)
             if proxy is not None:
-                self.poolmanager.pool_classes_by_scheme = {"https": pool_through(proxy)}
+                self.poolmanager.pool_classes_by_scheme = {"https": pool_through(proxy, phase)}
 
     class Session(requests.Session):
         def request(self, *args: Any, **options: Any) -> requests.Response:

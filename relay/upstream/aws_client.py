@@ -166,7 +166,7 @@ class AwsClient:
         """Return what sends a signed request in place of botocore, which calls it for STS too."""
         from botocore.awsrequest import AWSResponse
 
-        session: requests.Session = session_for(self.endpoint.ca_file, self.endpoint.proxy, Answered())
+        session: requests.Session = session_for(self.endpoint.ca_file, self.endpoint.proxy, Answered(), Phase.CONNECT)
         session.verify = self.endpoint.verify == "peer"
         own = f"before-send.{self.endpoint.service}."
 

@@ -2,12 +2,15 @@
 
 import json
 import smtplib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.rig.aws import ses_api_upstream, user_variables
 from tests.rig.message import RECIPIENT, clinic_message
 from tests.rig.proxies import KINDS, PASSWORD, USERNAME, Microsocks, Proxy, Rules, Tinyproxy
 from tests.rig.relay import RelayProcess
@@ -254,3 +257,42 @@ def test_direct_delivery_with_tls_from_the_start(cloud: SimulatorThread, kind: s
             answer = submit(relay, cloud)
             assert answer.startswith("451 4.")
             assert f"The proxy {proxy.url} cannot be reached" in answer
+
+
+def test_the_api_of_ses(cloud: SimulatorThread, tmp_path: Path) -> None:
+    simulator, before = cloud.simulator, arrived(cloud)
+    with Tinyproxy(Rules(names=(NAME,))) as proxy:
+        upstream = ses_api_upstream(simulator, **proxy.keys())
+        relay = relay_for(tmp_path, cloud, upstream)
+        relay.environ |= user_variables(simulator)
+        with relay:
+            submit(relay, cloud)
+            wait_until(lambda: arrived(cloud) == before + 1, "the message")
+            assert proxy.times_connected(NAME, simulator.aws.server.port) >= 1
+            proxy.interrupt()
+            relay.restart()
+            submit(relay, cloud)
+            [deferred] = relay.wait_for_event("deferred")[:1]
+            assert f"The proxy {proxy.url} cannot be reached: connection refused" in deferred["reply"]
+            proxy.start()
+            wait_until(lambda: arrived(cloud) == before + 2, "the second message")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_signing_in_goes_by_the_proxy(cloud: SimulatorThread, kind: str, tmp_path: Path) -> None:
+    simulator, before = cloud.simulator, arrived(cloud)
+    with KINDS[kind](Rules(names=(NAME,))) as proxy:
+        upstream = office365(cloud, proxy, credential="device_code")
+        del upstream["client_secret"]
+        relay = relay_for(tmp_path, cloud, upstream)
+        line = [sys.executable, "-m", "relay", "login", "office365", "--config", str(relay.config)]
+        with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=relay.environ) as login:
+            assert login.stdout is not None
+            url, code = [login.stdout.readline().strip() for _ in range(3)][1:]
+            assert url.startswith("https://")
+            cloud.do(lambda one: one.entra.device_codes.approve(code, one.mailbox))
+            assert login.wait(30) == 0
+        assert proxy.times_connected(NAME, simulator.authority.port) >= 1
+        with relay:
+            submit(relay, cloud)
+            wait_until(lambda: arrived(cloud) == before + 1, "the message")

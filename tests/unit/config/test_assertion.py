@@ -114,6 +114,8 @@ assertion = """
         ('{ command = ["echo", "x"] }', "", None, None),
         ('{ command = ["no-such-command"] }', "", '"no-such-command" is no command that can be run here', None),
     ],
+    # Processes that run tests side by side have to name them alike, and tokens differ by the second.
+    ids=["lasting", "ended", "no token", "no file", "a command", "no command"],
 )
 def test_what_check_says(tmp_path: Path, place: str, content: str, problem: str | None, warning: str | None) -> None:
     (tmp_path / "token").write_text(content)

@@ -10,6 +10,7 @@ from relay.diagnosis.causes import diagnosis_for
 from relay.diagnosis.names import filled, names_of
 
 TENANT = "11111111-2222-3333-4444-555555555555"
+PROXY = "http://proxy.clinic.test:3128"
 APPLICATION = "66666666-7777-8888-9999-000000000000"
 
 
@@ -66,3 +67,16 @@ def test_a_name_that_a_shell_would_read_otherwise_is_not_filled_in(sender: str) 
 
 def test_unknown_names_are_in_capitals() -> None:
     assert filled("{mailbox} of {tenant} by {client_id}", {}) == "MAILBOX of TENANT-ID by APPLICATION-ID"
+
+
+def test_names_of_a_proxy() -> None:
+    proxy = {"proxy": "socks5://[fd00::5]:1080", "proxy_username": "relay", "proxy_password": {"sealed": "way-out"}}
+    names = names_of("office365", _office365(**proxy))
+    text = "{proxy} {proxy_host} {proxy_port} {proxy_username}: {proxy_secret}"
+    assert filled(text, names) == "socks5://[fd00::5]:1080 fd00::5 1080 relay: relay secret set way-out"
+    found = diagnosis_for("proxy_login_refused", "", names_of("office365", _office365(**proxy | {"proxy": PROXY})))
+    assert f"The proxy {PROXY} wants a user name and a password" in found.cause
+    assert found.steps[1] == "Give the proxy's password anew: relay secret set way-out"
+    assert filled(text, names_of("up", _office365())) == (
+        "PROXY PROXY-HOST PROXY-PORT PROXY-USERNAME: relay secret set NAME"
+    )

@@ -28,6 +28,11 @@ from tests.unit.doctor.sightings import (
 
 _MARKS = {Result.OK: "+", Result.FAILED: "-", Result.NOT_REACHED: "?"}
 REFUSED = rehearsal("550 5.7.1 Not you", sender="lab@clinic.test")
+BY_PROXY: dict[str, Any] = {
+    "proxy": "http://proxy.clinic.test:3128",
+    "proxy_username": "relay",
+    "proxy_password": {"sealed": "proxy"},
+}
 NO_RECIPIENT = rehearsal("250 2.1.0 Ok", "550 5.1.1 No such user", "250 2.0.0 Ok")
 
 
@@ -53,6 +58,8 @@ def _marks(findings: tuple[Finding, ...]) -> str:
             GmailSettings.model_validate({"username": "a@gmail.com", "app_password": {"sealed": "gmail"}}),
             "configuration dns port greeting tls ehlo auth mail rcpt rset",
         ),
+        (office365(**BY_PROXY), "configuration dns port proxy greeting tls token ehlo auth mail rcpt rset"),
+        (isp(security="none", **BY_PROXY), "configuration dns port proxy greeting ehlo mail rcpt rset"),
         (CaptureSettings(), "configuration folder"),
     ],
 )
@@ -258,3 +265,40 @@ def test_a_connection_that_ends_in_between_is_the_last_steps_fault() -> None:
     broken = rehearsal("250 2.1.0 Ok", "550 5.1.1 No such user", "451 4.4.2 closed", cause=Cause.DISCONNECTED)
     found = findings_of(seen(rehearsals=[broken]), office365())
     assert (_only(found, Step.RCPT).cause, _only(found, Step.RSET).cause) == (None, Cause.DISCONNECTED)
+
+
+@pytest.mark.parametrize(
+    ("more", "cause", "marks"),
+    [
+        ({"addresses": (), "peer": ""}, Cause.PROXY_NOT_FOUND, "dns- port? proxy? tls? greeting?"),
+        ({"addresses": (), "peer": ""}, Cause.PROXY_UNREACHABLE, "dns- port? proxy? tls? greeting?"),
+        ({"peer": ""}, Cause.PROXY_UNREACHABLE, "dns+ port- proxy? tls? greeting?"),
+        ({}, Cause.PROXY_LOGIN_REFUSED, "dns+ port+ proxy- tls? greeting?"),
+        ({}, Cause.PROXY_FORBIDS, "dns+ port+ proxy- tls? greeting?"),
+        ({}, Cause.PROXY_REACHES_NOTHING, "dns+ port+ proxy- tls? greeting?"),
+        ({}, Cause.PROXY_TIMEOUT, "dns+ port+ proxy- tls? greeting?"),
+        ({}, Cause.PROXY_GARBLED, "dns+ port+ proxy- tls? greeting?"),
+        ({}, Cause.TLS_UNTRUSTED, "dns+ port+ proxy+ tls- greeting?"),
+    ],
+)
+def test_at_a_proxy(more: dict[str, Any], cause: Cause, marks: str) -> None:
+    upstream = isp(security="implicit", **BY_PROXY)
+    given = UNCONNECTED | {"peer": "10.0.0.5", "token": None, "ended": ended(Phase.CONNECT, cause)} | more
+    found = findings_of(seen(**given), upstream)
+    assert _marks(found).startswith(f"configuration+ {marks} ")
+
+
+def test_what_is_told_of_a_proxy() -> None:
+    told = {finding.step: finding.detail for finding in findings_of(seen(peer="10.0.0.5"), office365(**BY_PROXY))}
+    assert told[Step.DNS].endswith(" (of the proxy)")
+    assert told[Step.PORT] == "10.0.0.5 port 3128"
+    assert told[Step.PROXY] == (
+        "http://proxy.clinic.test:3128 as relay, which looks up smtp.office365.com and connects to its port 587"
+    )
+
+
+def test_a_proxy_whose_password_is_missing() -> None:
+    end = ended(Phase.SECRET, Cause.PROXY_SECRET_UNAVAILABLE)
+    given = UNCONNECTED | {"refused": end, "token": None, "ended": end}
+    marks = _marks(findings_of(seen(**given), office365(**BY_PROXY)))
+    assert marks.startswith("configuration- dns? port? proxy? ")
