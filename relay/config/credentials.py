@@ -125,9 +125,21 @@ def _ses_by_smtp(path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator
         yield _missing(path, "username", 'username = "AKIA...", the SMTP user name; or via = "api" for a role')
 
 
+def _no_host(upstream: SmtpSettings, path: KeyPath, given: Mapping[str, Any]) -> Fault:
+    if upstream.preset != "connector":
+        return _missing(path, "host", 'host = "mail.isp.test", the name of its server')
+    if "domain" in given:
+        return _missing(path, "host", f"host = the MX of {given['domain']} in the DNS: it can't be told from a hyphen")
+    return _missing(path, "domain", 'domain = "clinic.test", a domain of the tenant, or host = its MX in the DNS')
+
+
 def _smtp(upstream: SmtpSettings, path: KeyPath, given: Mapping[str, Any], name: str) -> Iterator[Fault]:
-    if not upstream.host and "host" not in given:
-        yield _missing(path, "host", 'host = "mail.isp.test", the name of its server')
+    if not upstream.host and "host" not in given and not ("domain" in given and upstream.domain is None):
+        yield _no_host(upstream, path, given)
+    if "domain" in given and upstream.preset != "connector":
+        yield Fault((*path, "domain"), 'impossible without preset = "connector"; remove it')
+    if upstream.preset == "connector" and upstream.security == "none":
+        yield Fault((*path, "security"), "impossible with the connector: mail goes over the internet; remove it")
     if upstream.auth == "none":
         for key in ("username", "password"):
             if key in given:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from relay.config.expiry_date import ExpiryDate
 from relay.config.listener_settings import PrivateKey
 from relay.config.mistake import mistake
+from relay.config.presets import PRESETS
 from relay.config.secret_reference import SecretPlace
 from relay.config.section import Count, FilePath, Line, MailAddress, Section, https_url, several
 from relay.config.upstream_settings import UpstreamSettings
@@ -87,6 +88,9 @@ class Microsoft365Settings(UpstreamSettings):
     """Exchange Online by XOAUTH2: 3 connections, 30 messages a minute, 10,000 recipients a day, 500 a message."""
 
     type: Literal["microsoft365"] = Field(default="microsoft365", description="Microsoft 365 by XOAUTH2")
+    preset: Literal["hve"] | None = Field(
+        default=None, description="hve: High Volume Email, to the tenant's own recipients only, as many as there are"
+    )
     mailbox: MailAddress = Field(
         description="the mailbox that sends, licensed and with SMTP AUTH switched on",
         examples=['"no-reply@clinic.test"'],
@@ -139,7 +143,11 @@ class Microsoft365Settings(UpstreamSettings):
         scope = f"https://{audience}/.default"
         if credential == "device_code":
             scope = DELEGATED_SCOPE if audience == CLOUDS["public"][2] else f"https://{audience}/SMTP.Send"
-        defaults = {"host": smtp, "scope": scope}
+        defaults: dict[str, object] = {"host": smtp, "scope": scope}
+        if value.get("preset") == "hve":
+            # The limits of a mailbox are not those of a High Volume Email account.
+            defaults |= {key: hve for key, hve in PRESETS["hve"].items() if key != "auth"}
+            defaults |= {"messages_per_minute": None, "recipients_per_day": None}
         tenant = str(value.get("tenant", ""))
         if _GUID.fullmatch(tenant) or _DOMAIN.fullmatch(tenant):
             defaults["authority"] = f"https://{login}/{tenant}"

@@ -1,12 +1,13 @@
 """[upstream.NAME] of the types gmail, smtp and capture."""
 
+import re
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from relay.config.mistake import mistake
 from relay.config.nearest import choice
-from relay.config.presets import PRESETS
+from relay.config.presets import PRESETS, host_of
 from relay.config.providers import provider_at
 from relay.config.quantities import Duration
 from relay.config.secret_reference import SecretPlace
@@ -15,6 +16,7 @@ from relay.config.upstream_settings import UpstreamSettings
 
 Auth = Literal["auto", "none", "plain", "login", "cram-md5", "xoauth2", "oauthbearer"]
 
+_DOMAIN: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,62}")
 _PERSONAL: Final = ("@gmail.com", "@googlemail.com")
 _PORTS: Final = {"starttls": 587, "implicit": 465, "none": 25}
 
@@ -22,6 +24,12 @@ _PORTS: Final = {"starttls": 587, "implicit": 465, "none": 25}
 def _preset(value: str) -> str:
     if value not in PRESETS:
         raise mistake(f'there is no preset "{value:.40}"', f"{choice(value, PRESETS)}, or give host and port instead")
+    return value
+
+
+def _domain(value: str) -> str:
+    if not _DOMAIN.fullmatch(value):
+        raise mistake(f'"{value:.80}" is not a domain', 'write it like "clinic.test"')
     return value
 
 
@@ -73,6 +81,9 @@ class SmtpSettings(UpstreamSettings):
         default=None, description=f"a service known by name, which sets what follows: {', '.join(PRESETS)}"
     )
     auth: Auth = Field(default="auto", description="the mechanism; auto: the best that both sides know")
+    domain: Annotated[str, AfterValidator(_domain)] | None = Field(
+        default=None, description='preset = "connector": a domain of the tenant, whose mail host it gives'
+    )
     username: Line | None = Field(default=None, description="the user name there")
     password: SecretPlace | None = Field(
         default=None, description="the password there; with xoauth2 and oauthbearer an access token"
@@ -90,7 +101,10 @@ class SmtpSettings(UpstreamSettings):
         security = value.get("security", preset.get("security", "starttls"))
         by_security = _PORTS.get(str(security), 587)
         port = by_security if "security" in value and security != preset.get("security") else None
-        return {"port": by_security} | dict(preset) | ({"port": port} if port else {}) | value
+        keys = {key: default for key, default in preset.items() if key in cls.model_fields}
+        host = host_of(str(value.get("preset")), str(value["domain"])) if "domain" in value else None
+        defaults = {"port": by_security} | keys | ({"port": port} if port else {}) | ({"host": host} if host else {})
+        return defaults | value
 
     @property
     def account(self) -> str | None:

@@ -46,9 +46,7 @@ class SesSettings(UpstreamSettings):
     secret_access_key: SecretPlace | None = Field(
         default=None, description="instead of password: the secret access key of an IAM user, for smtp and api"
     )
-    max_message_size: Size = Field(
-        default=LARGEST, gt=0, description="api: a larger message is refused without being offered"
-    )
+    max_message_size: Size | None = Field(default=LARGEST, gt=0, description="larger messages are refused at once")
     recipients_per_message: Count = Field(default=50, description="larger envelopes are split")
 
     @model_validator(mode="before")

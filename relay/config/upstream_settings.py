@@ -6,7 +6,7 @@ from pydantic import Field
 
 from relay.config.listener_settings import Security
 from relay.config.proxy_url import ProxyPlace
-from relay.config.quantities import Duration
+from relay.config.quantities import Duration, Size
 from relay.config.secret_reference import SecretPlace
 from relay.config.section import Count, FilePath, Host, Line, Port, Section
 
@@ -32,8 +32,12 @@ class UpstreamSettings(Section):
     proxy_password: SecretPlace | None = Field(default=None, description="the password at the proxy")
     max_connections: Count = Field(default=10, description="connections open at once")
     messages_per_minute: Count | None = Field(default=None, description="messages in any 60 seconds, counted at MAIL")
+    messages_per_hour: Count | None = Field(default=None, description="messages in any hour, counted at MAIL")
     recipients_per_day: Count | None = Field(default=None, description="recipients in any 24 hours")
     recipients_per_message: Count = Field(default=100, description="larger envelopes are split")
+    max_message_size: Size | None = Field(
+        default=None, gt=0, description="larger messages are refused at once; default: what its EHLO tells"
+    )
     session_limit: Duration = Field(default=900.0, description="a connection is not used longer")
     long_lines: Literal["keep", "reencode"] = Field(
         default="keep",

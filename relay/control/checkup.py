@@ -76,7 +76,7 @@ async def checkup_of(
         if seen.limited:
             notes.append(f"MAIL was not tried as every sender: the limits of {name} leave no room for it now.")
     elif isinstance(upstream, SesApi):
-        looked = await upstream.examine([str(sender) for sender in senders])
+        looked = await upstream.look_at_account([str(sender) for sender in senders])
         findings, told = findings_of_ses(looked, table), looked.account is not None
     else:
         findings = findings_of_probe(await upstream.probe(), table)

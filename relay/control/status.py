@@ -20,6 +20,7 @@ from relay.transfer.standing import State
 from relay.version import VERSION
 
 _MINUTE = 60_000
+_HOUR = 60 * _MINUTE
 _DAY = 86_400_000
 _RECENT = 5
 _STATES = (RecipientState.QUEUED, RecipientState.IN_FLIGHT, RecipientState.HELD)
@@ -131,13 +132,15 @@ def _state_shape(name: str, upstream: UpstreamSettings, state: State) -> dict[st
 
 
 async def _quotas(name: str, upstream: UpstreamSettings, outgoing: Outgoing, now: int) -> dict[str, Any]:
-    if not (upstream.messages_per_minute or upstream.recipients_per_day):
+    if not (upstream.messages_per_minute or upstream.messages_per_hour or upstream.recipients_per_day):
         return {}
     uses = await outgoing.uses(name, now - _DAY)
     quotas: dict[str, Any] = {}
-    if upstream.messages_per_minute:
-        used = sum(use.messages for use in uses if use.at > now - _MINUTE)
-        quotas["messages_per_minute"] = {"used": used, "limit": upstream.messages_per_minute}
+    for quota, span in (("messages_per_minute", _MINUTE), ("messages_per_hour", _HOUR)):
+        limit = getattr(upstream, quota)
+        if limit:
+            used = sum(use.messages for use in uses if use.at > now - span)
+            quotas[quota] = {"used": used, "limit": limit}
     if upstream.recipients_per_day:
         used = sum(use.recipients for use in uses)
         quotas["recipients_per_day"] = {"used": used, "limit": upstream.recipients_per_day}

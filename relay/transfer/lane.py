@@ -74,7 +74,7 @@ class Lane:
         self._configure(settings)
 
     def _configure(self, settings: UpstreamSettings) -> None:
-        limits = Limits(settings.messages_per_minute, settings.recipients_per_day)
+        limits = Limits(settings.messages_per_minute, settings.recipients_per_day, settings.messages_per_hour)
         around = self._around
         self._settings = settings
         self.meter = Meter(self.name, limits, around.outgoing, around.journal, steady_clock())

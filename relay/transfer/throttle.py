@@ -1,4 +1,4 @@
-"""A provider's limits, kept exactly: messages in any 60 seconds and recipients in any 24 hours, counted at MAIL."""
+"""A provider's limits, kept exactly: messages in 60 seconds or an hour, recipients in 24 hours, counted at MAIL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from relay.spool.records import Use
 
 MINUTE = 60_000
-DAY = 24 * 60 * MINUTE
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
 
 MARGIN = 500
 """Milliseconds by which the windows are longer than the provider's: MAIL takes a varying time to arrive there."""
@@ -21,11 +22,14 @@ class Limits:
 
     messages_per_minute: int | None = None
     recipients_per_day: int | None = None
+    messages_per_hour: int | None = None
 
     @property
     def any(self) -> bool:
         """True where something has to be counted."""
-        return self.messages_per_minute is not None or self.recipients_per_day is not None
+        return any(
+            limit is not None for limit in (self.messages_per_minute, self.messages_per_hour, self.recipients_per_day)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,80 +40,82 @@ class Quota:
     limit: int
 
 
+class _Window:
+    """What was used within `span` milliseconds, of which there may be `limit`."""
+
+    def __init__(self, span: int, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._span = span + MARGIN
+        self._uses: deque[tuple[int, int]] = deque()
+
+    def count(self, at: int, amount: int) -> None:
+        self._uses.append((at, amount))
+        self.used += amount
+
+    def forget(self, at: int) -> None:
+        while self._uses and self._uses[0][0] + self._span <= at:
+            self.used -= self._uses.popleft()[1]
+
+    def room(self) -> int:
+        return max(0, self.limit - self.used)
+
+    def opens_at(self, amount: int) -> int:
+        """Return when so much more is admitted; 0 where it is now."""
+        # Larger envelopes were split before; were one not, it would wait for an empty window, not for ever.
+        excess = self.used + min(amount, self.limit) - self.limit
+        opens_at = 0
+        for at, used in self._uses:
+            if excess <= 0:
+                break
+            excess -= used
+            opens_at = at + self._span
+        return opens_at
+
+
 class Throttle:
     """Counts uses and says when the next is admitted. All instants come from the caller, and never go back."""
 
     def __init__(self, limits: Limits, uses: Iterable[Use] = ()) -> None:
         self.limits = limits
-        self._minute: deque[Use] = deque()
-        self._day: deque[Use] = deque()
-        self._messages = 0
-        self._recipients = 0
+        self._messages = _windows(
+            messages_per_minute=(MINUTE, limits.messages_per_minute),
+            messages_per_hour=(HOUR, limits.messages_per_hour),
+        )
+        self._recipients = _windows(recipients_per_day=(DAY, limits.recipients_per_day))
         for use in uses:
             self.count(use)
 
     def count(self, use: Use) -> None:
         """Count one use, tried or successful."""
-        if self.limits.messages_per_minute is not None:
-            self._minute.append(use)
-            self._messages += use.messages
-        if self.limits.recipients_per_day is not None:
-            self._day.append(use)
-            self._recipients += use.recipients
+        for window in self._messages.values():
+            window.count(use.at, use.messages)
+        for window in self._recipients.values():
+            window.count(use.at, use.recipients)
 
     def forget(self, at: int) -> None:
         """Drop what has left its window at `at`."""
-        while self._minute and self._minute[0].at + MINUTE + MARGIN <= at:
-            self._messages -= self._minute.popleft().messages
-        while self._day and self._day[0].at + DAY + MARGIN <= at:
-            self._recipients -= self._day.popleft().recipients
+        for window in (*self._messages.values(), *self._recipients.values()):
+            window.forget(at)
 
     def room(self, at: int) -> tuple[int | None, int | None]:
         """Return how many messages, and recipients in all, are admitted at `at`; None: any number."""
         self.forget(at)
-        limits = self.limits
-        messages = None if limits.messages_per_minute is None else max(0, limits.messages_per_minute - self._messages)
-        recipients = None if limits.recipients_per_day is None else max(0, limits.recipients_per_day - self._recipients)
-        return messages, recipients
+        messages = min((window.room() for window in self._messages.values()), default=None)
+        return messages, min((window.room() for window in self._recipients.values()), default=None)
 
     def admits_at(self, recipients: int, at: int) -> int:
         """Return the earliest instant, `at` or later, at which a message to so many recipients is admitted."""
         self.forget(at)
-        return max(at, self._minute_opens_at(), self._day_opens_at(recipients))
+        opens = [window.opens_at(1) for window in self._messages.values()]
+        opens += [window.opens_at(recipients) for window in self._recipients.values()]
+        return max([at, *opens])
 
     def quotas(self, at: int) -> dict[str, Quota]:
         """Return what is used of each limit, by the setting's name."""
         self.forget(at)
-        found: dict[str, Quota] = {}
-        if self.limits.messages_per_minute is not None:
-            found["messages_per_minute"] = Quota(self._messages, self.limits.messages_per_minute)
-        if self.limits.recipients_per_day is not None:
-            found["recipients_per_day"] = Quota(self._recipients, self.limits.recipients_per_day)
-        return found
+        return {name: Quota(window.used, window.limit) for name, window in (self._messages | self._recipients).items()}
 
-    def _minute_opens_at(self) -> int:
-        limit = self.limits.messages_per_minute
-        if limit is None:
-            return 0
-        excess = self._messages + 1 - limit
-        opens_at = 0
-        for use in self._minute:
-            if excess <= 0:
-                break
-            excess -= use.messages
-            opens_at = use.at + MINUTE + MARGIN
-        return opens_at
 
-    def _day_opens_at(self, recipients: int) -> int:
-        limit = self.limits.recipients_per_day
-        if limit is None:
-            return 0
-        # Larger envelopes were split before; were one not, it would wait for an empty window, not for ever.
-        excess = self._recipients + min(recipients, limit) - limit
-        opens_at = 0
-        for use in self._day:
-            if excess <= 0:
-                break
-            excess -= use.recipients
-            opens_at = use.at + DAY + MARGIN
-        return opens_at
+def _windows(**wanted: tuple[int, int | None]) -> dict[str, _Window]:
+    return {name: _Window(span, limit) for name, (span, limit) in wanted.items() if limit is not None}

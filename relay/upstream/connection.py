@@ -29,7 +29,7 @@ _QUIT_SECONDS = 2.0
 class Route:
     """Where the provider is and how to get there; `timeout` seconds for each step, and for progress in each.
 
-    With a `proxy` the host's name is looked up there.
+    With a `proxy` the host's name is looked up there. `largest`: octets of a message, whatever the server takes.
     """
 
     host: str
@@ -38,6 +38,7 @@ class Route:
     ehlo_name: str
     timeout: float = 60.0
     proxy: Proxy | None = None
+    largest: int | None = None
 
 
 def _ascii(name: str) -> bytes:
@@ -111,7 +112,7 @@ class Connection:
             return
         self._expect(said, 250)
         self.welcome = said
-        self.extensions = Extensions.of(said)
+        self.extensions = Extensions.of(said).up_to(self.route.largest)
 
     async def quit(self) -> None:
         """Say QUIT, wait a moment for the reply, close. Never raises but for cancellation."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.provider_settings import CaptureSettings, GmailSettings, SmtpSettings
 from relay.config.secrets import Secrets
-from relay.config.ses_settings import SesSettings
+from relay.config.ses_settings import LARGEST, SesSettings
 from relay.config.settings import Settings
 from relay.config.upstream_settings import UpstreamSettings
 from relay.upstream.aws_client import AccessKey, AwsClient, Endpoint
@@ -45,7 +45,7 @@ def upstream_of(name: str, settings: Settings, secrets: Secrets) -> Upstream:
     trust = Trust(table.verify, table.ca_file, getattr(table, "client_certificate", None))
     return Smarthost(
         name,
-        Route(table.host, table.port, table.security, table.ehlo_name, table.timeout, proxy_of(table, secrets)),
+        _route_of(table, secrets),
         trust,
         credential_source(name, table, secrets),
         auth=getattr(table, "auth", "auto"),
@@ -53,6 +53,11 @@ def upstream_of(name: str, settings: Settings, secrets: Secrets) -> Upstream:
         session_limit=table.session_limit,
         reencode_long_lines=table.long_lines == "reencode",
     )
+
+
+def _route_of(table: UpstreamSettings, secrets: Secrets) -> Route:
+    proxy, largest = proxy_of(table, secrets), table.max_message_size
+    return Route(table.host, table.port, table.security, table.ehlo_name, table.timeout, proxy, largest)
 
 
 def ses_api(name: str, table: SesSettings, secrets: Secrets) -> SesApi:
@@ -67,7 +72,8 @@ def ses_api(name: str, table: SesSettings, secrets: Secrets) -> SesApi:
         return AccessKey(table.username, str(secrets.resolve(table.secret_access_key)))
 
     aws = AwsClient(endpoint, keys)
-    return SesApi(name, table.host, aws, largest=table.max_message_size, long_lines=table.long_lines == "reencode")
+    largest = table.max_message_size or LARGEST
+    return SesApi(name, table.host, aws, largest=largest, long_lines=table.long_lines == "reencode")
 
 
 def capture_directory(state_dir: Path, name: str) -> Path:

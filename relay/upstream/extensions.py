@@ -29,6 +29,12 @@ class Extensions:
         """True where a firewall that looks into SMTP has overwritten keywords it does not know (XXXXXXXA)."""
         return any(_MASKED.fullmatch(keyword) for keyword in self.keywords)
 
+    def up_to(self, largest: int | None) -> Extensions:
+        """Return the same for messages of at most `largest` octets; None: as many as the server takes."""
+        if largest is None or (self.size_limit is not None and self.size_limit <= largest):
+            return self
+        return Extensions(self.keywords, self.mechanisms, largest)
+
     @classmethod
     def of(cls, said: Reply) -> Extensions:
         """Read the reply to EHLO; the old `AUTH=LOGIN` form is understood too."""

@@ -96,7 +96,7 @@ class SesApi:
         told = str(self._account or "its limits are not known: ses:GetAccount is not allowed")
         return Conversation(Phase.DONE, (), reply(250, "2.0.0", told, self._host))
 
-    async def examine(self, senders: Sequence[str]) -> SesExamination:
+    async def look_at_account(self, senders: Sequence[str]) -> SesExamination:
         """Look at the credentials, the account, and whether it may send as `senders`; nothing is sent."""
         found = SesExamination()
         try:

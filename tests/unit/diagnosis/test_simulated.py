@@ -114,6 +114,7 @@ DIAGNOSES = {
     "ses_access_denied": "ses_access_denied",
     "ses_sender_not_verified": "ses_sender_not_verified",
     "ses_recipient_not_verified": "ses_sender_not_verified",
+    "hve_external": "hve_external",
     "ses_api_not_verified": "ses_sender_not_verified",
     "ses_api_recipient_not_verified": "ses_sender_not_verified",
     "ses_api_mail_from_not_verified": "ses_domain_not_verified",

@@ -187,6 +187,12 @@ REPLIES: list[tuple[Provider, str, str, str]] = [
     (SES, "data", "552 Message is too long.", "permanent"),
     (SES, "data", "554 Access denied: User is not authorized to perform ses:SendRawEmail", "auth"),
     (SES, "data", "554 Message rejected: Email address is not verified.", "send_as, this From"),
+    (
+        M365,
+        "rcpt",
+        "550 5.5.105 External sending is not supported for High Volume Email accounts.",
+        "permanent",
+    ),
     # Amazon SES by its API, as upstream words it
     (SES, "auth", "535 Signature expired: 20260302T010000Z is now earlier than ... (InvalidSignature)", "auth"),
     (
