@@ -1,4 +1,4 @@
-"""What goes wrong between Relay and a server: names, ports, TLS, firewalls, clocks; played on loopback."""
+"""What goes wrong between Relay and a server: names, ports, TLS, firewalls, clocks, proxies; played on loopback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
 from tests.rig.simulated import microsoft365_upstream
 from tests.rig.toml import Value
-from tests.scenario.failures import providers
+from tests.scenario.failures import providers, proxies
 from tests.scenario.failures.refusing_tls import RefusingTls
 from tests.scenario.failures.scene import Scene
 from tests.scenario.failures.table import Failure
@@ -207,6 +207,7 @@ PLAYS: dict[str, Play] = {
     ),
     "auth_not_offered": _login_not_offered,
     "no_answer_at_the_end": _answering("BODY", Answer(None, close=True)),
+    **proxies.PLAYS,
     "authority_unreachable": _authority_away,
     "authority_inspected": _authority_inspected,
     "authority_clock_behind": _authority_of_tomorrow,
