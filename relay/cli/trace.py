@@ -71,7 +71,7 @@ def _row(entry: dict[str, Any]) -> list[object]:
 
 
 def _print_one(entry: dict[str, Any]) -> None:
-    for name in ("id", "client", "sender", "message_id", "accepted"):
+    for name in ("id", "client", "sender", "from", "message_id", "accepted"):
         say(f"{name.replace('_', ' ')}: {entry[name]}")
     for recipient, state in entry["states"].items():
         say(f"{recipient}: {state}")

@@ -31,13 +31,9 @@ class Unbuilt:
 
 
 WARNED: Final = (
-    Unbuilt("client", "sender_policy", built=("keep",)),
-    Unbuilt("client", "display_name", built=("{name}",)),
-    Unbuilt("client", "reply_to"),
     Unbuilt("client", "bcc"),
     Unbuilt("client", "disclaimer_text"),
     Unbuilt("client", "disclaimer_html"),
-    Unbuilt("identity"),
     Unbuilt("console", "address"),
 )
 """`check` and `serve` warn of these and go on. What gets built is taken off the list."""

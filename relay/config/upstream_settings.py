@@ -55,8 +55,11 @@ class UpstreamSettings(Section):
 
     def sends_as(self, address: str) -> bool:
         """Whether a From of this address may go out unchanged, as far as the settings tell."""
-        own = self.account
-        if own is None:
-            return True
+        own = self.own_senders
+        return not own or address.casefold() in {other.casefold() for other in own}
+
+    @property
+    def own_senders(self) -> tuple[str, ...]:
+        """The addresses as which it may send, the account's first; empty where any will do."""
         also: tuple[str, ...] = getattr(self, "may_send_as", ())
-        return address.casefold() in {own.casefold(), *(other.casefold() for other in also)}
+        return (self.account, *also) if self.account is not None else ()

@@ -86,6 +86,7 @@ def _message_shape(message: SpooledMessage) -> Shape:
         "id": message.id,
         "client": message.origin.client,
         "sender": path_text(message.reverse_path),
+        "from": message.header_from,
         "size": message.size,
         "accepted": instant(message.accepted_at),
     }

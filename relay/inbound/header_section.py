@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from relay.address import Mailbox, parse_mailbox
+from relay.address import Mailbox
+from relay.message.address_list import mailboxes_in
+from relay.message.header_fields import Finder
 
 _WANTED: Final = frozenset({b"received", b"from", b"message-id", b"date", b"mime-version", b"bcc", b"resent-bcc"})
 _FIRST_OCTETS: Final = frozenset(name[0] for name in _WANTED) | frozenset(name[0] - 32 for name in _WANTED)
 _FIELD_END: Final = re.compile(rb"\r\n(?![ \t])")
-_ONE_MAILBOX: Final = re.compile(
-    rb"[ \t]*+(?:[ \tA-Za-z0-9.'&/-]*+<([!-9;=?-~]++)>|([!#-'*+./-9=?A-Z^-~-]++@[a-zA-Z0-9.-]++))\s*+"
-)
-_OUTSIDE: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"|[^"()]++', re.DOTALL)
-_IN_COMMENT: Final = re.compile(r"\\.|[^\\()]++", re.DOTALL)
+_SENDER: Final = Finder("sender")
 _MESSAGE_ID: Final = re.compile(rb"<[^<>\s]{1,998}>")
 
 
@@ -75,90 +72,11 @@ def read_header_section(octets: bytes) -> HeaderSection:
     )
 
 
+def senders_in(octets: bytes) -> tuple[Mailbox | None, ...]:
+    """Return the addresses of Sender: who sends for the authors (RFC 5322 §3.6.2); None for each that is not right."""
+    return tuple(sender for found in _SENDER.fields_in(octets) for sender in mailboxes_in(found.value))
+
+
 def _end_of_field(octets: bytes, start: int) -> int:
     found = _FIELD_END.search(octets, start)
     return found.end() if found else len(octets)
-
-
-_TOKEN: Final = re.compile(
-    r'"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*)"|(?P<angle><)|(?P<close>>)|(?P<comma>[,;])|(?P<group>:)|(?P<text>[^"<>,;:()]++)',
-    re.DOTALL,
-)
-
-
-def mailboxes_in(value: bytes) -> list[Mailbox | None]:
-    """Return the addresses of a mailbox list (RFC 5322 §3.4); None for each that cannot be read.
-
-    Of `a@b.test <c@d.test>` the address is c@d.test, whatever the display name pretends.
-    """
-    plain = _ONE_MAILBOX.fullmatch(value)
-    if plain is not None:
-        return [_mailbox((plain[1] or plain[2]).decode())]
-    text = _without_comments(value.decode("utf-8", "surrogateescape").replace("\r\n", ""))
-    if text is None:
-        return [None]
-    return [_address(part) for part in _members(text) if part.strip()]
-
-
-def _address(member: str) -> Mailbox | None:
-    quoted = re.sub(r'"[^"\\]*+(?:\\.[^"\\]*+)*"', lambda found: "\0" * len(found[0]), member)
-    if "<" not in quoted and ">" not in quoted:
-        return _mailbox(member)
-    start, end = quoted.find("<"), quoted.find(">")
-    if quoted.count("<") != 1 or quoted.count(">") != 1 or end < start or quoted[end + 1 :].strip():
-        return None
-    return _mailbox(member[start + 1 : end])
-
-
-def _mailbox(text: str) -> Mailbox | None:
-    # Blanks around the dots and the at sign are allowed by RFC 5322's obsolete syntax only; none is added to a match.
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return None
-    mailbox = parse_mailbox(text.strip())
-    return mailbox if mailbox is not None and mailbox.domain else None
-
-
-def _members(text: str) -> Iterator[str]:
-    """The members of a list, groups opened: commas outside quotes and angle brackets part them."""
-    member = ""
-    in_angle = False
-    position = 0
-    while position < len(text):
-        found = _TOKEN.match(text, position)
-        if found is None:
-            yield '"'  # a quote that does not end: it can't be told what is an address
-            return
-        position = found.end()
-        kind = found.lastgroup
-        if kind == "comma" and not in_angle:
-            yield member
-            member = ""
-        elif kind == "group" and not in_angle:
-            member = ""
-        else:
-            in_angle = (in_angle or kind == "angle") and kind != "close"
-            member += found[0]
-    yield member
-
-
-def _without_comments(text: str) -> str | None:
-    """The text less its comments, which nest; None where parentheses don't match. Quotes mean nothing in a comment."""
-    if "(" not in text and ")" not in text:
-        return text
-    kept: list[str] = []
-    depth = position = 0
-    while position < len(text):
-        found = (_IN_COMMENT if depth else _OUTSIDE).match(text, position)
-        piece = found[0] if found else text[position]
-        position += len(piece)
-        if piece == "(":
-            depth += 1
-        elif piece == ")":
-            depth -= 1
-            if depth < 0:
-                return None
-        elif depth == 0:
-            kept.append(piece)
-    return "".join(kept) if depth == 0 else None

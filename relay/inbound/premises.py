@@ -13,6 +13,7 @@ from relay.inbound.devices import Devices
 from relay.inbound.limits import LoginLimits
 from relay.inbound.passwords import Passwords, SecretSource
 from relay.inbound.routing import Routing
+from relay.inbound.sender_routes import SenderRoutes
 from relay.journal import Journal
 from relay.spool.contract import Carrier, Intake
 from relay.spool.records import Load
@@ -56,6 +57,7 @@ class Premises:
         self.hostname = settings.hostname
         self.passwords = Passwords(secrets)
         self.clients = Clients(settings.client)
+        self.sender_routes = SenderRoutes(settings)
 
     def use(self, certificates: Certificates) -> None:
         """Let handshakes go by these from now on."""

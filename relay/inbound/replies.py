@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
+from relay.address import Mailbox
 from relay.reply import Reply, reply
 
 OK: Final = reply(250, "2.0.0", "Ok")
@@ -91,6 +93,16 @@ def unknown_parameter(keyword: str) -> Reply:
 def queued(message_id: str) -> Reply:
     """The one reply by which we take responsibility."""
     return reply(250, "2.0.0", f"Ok: queued as {message_id}")
+
+
+def sender_rejected(sender: Mailbox | None, upstream: str, allowed: Iterable[str]) -> Reply:
+    """The client's policy is to refuse what the upstream may not send as: 550 5.7.1, who and what is allowed.
+
+    `sender` is None where it cannot be read.
+    """
+    named = f"{sender} may not be used as sender" if sender is not None else "From is not written like NAME <ADDRESS>"
+    text = f"{named}: {upstream} sends as {', '.join(allowed)}"
+    return reply(550, "5.7.1", "".join(letter if 32 <= ord(letter) < 127 else "?" for letter in text)[:400])
 
 
 def chunk_received(octets: int) -> Reply:

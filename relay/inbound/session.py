@@ -188,6 +188,9 @@ class Session:
         )
         if refusal is not None:
             return self._refused(refusal[1], refusal[0], client, sender=sender)
+        rejected = self._premises.sender_routes.refuse_reverse_path(client.settings, arguments.reverse_path)
+        if rejected is not None:
+            return self._refused("sender", rejected, client, sender=sender)
         mechanism = self._login.mechanism or None
         origin = Origin(self._listener, client.name, self._peer, self._helo, self._wire.tls, mechanism)
         self._transaction = Transaction(client, arguments, origin, extended=self._extended)
@@ -251,7 +254,8 @@ class Session:
 
     def _begin(self, transaction: Transaction) -> Reception:
         premises = self._premises
-        return transaction.receive(self._settings.max_message_size, premises.hostname, premises.intake, premises.now())
+        most, now = self._settings.max_message_size, premises.now()
+        return transaction.receive(most, premises.hostname, premises.intake, premises.sender_routes, now)
 
     async def _accept(self, transaction: Transaction, reception: Reception) -> Reply:
         content = await reception.finish()
@@ -273,6 +277,8 @@ class Session:
         premises = self._premises
         now = premises.now()
         candidates = premises.routing.candidates(transaction.client.settings, now)
+        if premises.sender_routes.any_for(transaction.client.settings):
+            candidates = transaction.candidates_by(premises.sender_routes, candidates)
         arrival = transaction.arrival(content, premises.settings, candidates, now)
         if premises.carrier is not None and transaction.client.settings.delivery == "direct":
             return await premises.carrier.carry(arrival, self._listening)

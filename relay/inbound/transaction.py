@@ -9,9 +9,10 @@ from relay.config.settings import Settings
 from relay.envelope import Envelope, Origin, Recipient
 from relay.inbound import admission, received
 from relay.inbound.clients import Client
-from relay.inbound.header_section import HeaderSection, read_header_section
+from relay.inbound.header_section import HeaderSection, read_header_section, senders_in
 from relay.inbound.parameters import MailArguments
 from relay.inbound.reception import Reception, Refusal
+from relay.inbound.sender_routes import SenderRoutes
 from relay.spool.contract import Arrival, Draft, Intake
 from relay.spool.records import Priority
 
@@ -44,16 +45,23 @@ class Transaction:
         """Return whether this address was taken already."""
         return _exact(forward_path) in self._keys
 
-    def receive(self, max_message_size: int, hostname: str, intake: Intake, now: int) -> Reception:
+    def receive(
+        self, max_message_size: int, hostname: str, intake: Intake, routes: SenderRoutes, now: int
+    ) -> Reception:
         """Begin the content."""
 
         def complete(header: bytes) -> bytes | Refusal:
             section = read_header_section(header)
-            refusal = admission.refuse_header(self.client.settings, section.received, section.authors)
+            client = self.client.settings
+            senders = senders_in(header) if client.senders or client.sender_policy == "reject" else ()
+            refusal = admission.refuse_header(client, section.received, (*section.authors, *senders))
             if refusal is not None:
                 return refusal
+            rejected = routes.refuse_header(client, (*section.authors, *senders), self.arguments.reverse_path)
+            if rejected is not None:
+                return rejected, "sender"
             self._section = section
-            if self.client.settings.delivery == "direct":
+            if client.delivery == "direct":
                 self._mark = hashlib.sha256(header).digest()
             self._id = intake.next_id()
             smtputf8 = self.arguments.smtputf8
@@ -64,6 +72,11 @@ class Transaction:
 
         self.reception = Reception(max_message_size, self.arguments.size, complete, intake.draft)
         return self.reception
+
+    def candidates_by(self, routes: SenderRoutes, ways: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those upstreams of `ways`, or those of its identity instead, that the message may go by."""
+        authors = self._section.authors if self._section is not None else ()
+        return routes.candidates(ways, self.client.settings, authors, self.arguments.reverse_path)
 
     def arrival(self, content: bytes | Draft, settings: Settings, candidates: tuple[str, ...], now: int) -> Arrival:
         """Return what goes into the spool, and leaves by one of `candidates`; the content was received, not refused."""

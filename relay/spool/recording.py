@@ -20,7 +20,7 @@ from relay.spool.notation import (
 )
 from relay.spool.records import Claim, Lease, Settlement
 from relay.spool.settlement import Settling, settle
-from relay.spool.trace import DIRECT, event_row
+from relay.spool.trace import DIRECT, REWRITTEN, event_row
 from relay.spool.transaction import Transaction
 
 
@@ -147,6 +147,8 @@ def _events(
 ) -> list[tuple[Any, ...]]:
     alike: dict[tuple[str, str | None], list[int]] = {}
     for one in settlements:
+        if one.note is not None:
+            alike.setdefault((REWRITTEN, reply_text(one.note)), []).append(one.position)
         alike.setdefault((one.event, reply_text(one.reply)), []).append(one.position)
     return [
         event_row(transaction, message, event, positions, upstream, reply)

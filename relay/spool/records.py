@@ -122,7 +122,8 @@ class Settlement:
     """What became of one recipient in one attempt. `event` is the word for trace and log.
 
     With state QUEUED `next_attempt_at` says when; `upstream` moves the row to another candidate; `uncertain` adds one
-    to the row's count; with state HELD `hold_reason` says why.
+    to the row's count; with state HELD `hold_reason` says why. `note` tells how the message that was offered
+    differed from the one that was accepted: the trace has it before the outcome, as `rewritten`.
     """
 
     position: int
@@ -134,6 +135,7 @@ class Settlement:
     uncertain: bool = False
     hold_reason: HoldReason | None = None
     delay_told: bool = False
+    note: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from relay.spool.notation import reply_text
 from relay.spool.pauses import Pauses
 from relay.spool.records import Claim, HoldReason, RecipientState, Settlement, SpooledRecipient
 from relay.spool.schema import recipients
-from relay.spool.trace import event_row
+from relay.spool.trace import REWRITTEN, event_row
 from relay.spool.transaction import Transaction
 
 
@@ -137,6 +137,8 @@ def _events(transaction: Transaction, asked: Settling, changed: Sequence[tuple[A
         row = rows.get(settlement.position)
         if row is None:
             continue
+        if settlement.note is not None:
+            alike.setdefault((REWRITTEN, upstream, reply_text(settlement.note)), []).append(settlement.position)
         alike.setdefault((settlement.event, upstream, row[_REPLY]), []).append(settlement.position)
         if row[0] != settlement.state:
             alike.setdefault((row[0], upstream, None), []).append(settlement.position)

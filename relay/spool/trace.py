@@ -10,6 +10,9 @@ from relay.spool.transaction import Transaction
 DIRECT: Final = "direct"
 """The first event of a message whose client waited for the upstream's answer; others were accepted."""
 
+REWRITTEN: Final = "rewritten"
+"""What was offered differs from what was accepted; stands before what came of it."""
+
 
 def event_row(
     transaction: Transaction,

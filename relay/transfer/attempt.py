@@ -11,7 +11,9 @@ from relay.reply import Reply, reply
 from relay.spool.records import Claim
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Outcome
-from relay.upstream.contract import Conversation, Phase, Upstream
+from relay.transfer.presentation import presented
+from relay.transfer.rewriting import Face
+from relay.upstream.contract import Cause, Conversation, Phase, Upstream
 
 _OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it may be tried again")
 
@@ -20,9 +22,18 @@ class Ends(Protocol):
     """Who hears what came of an attempt."""
 
     async def settle(
-        self, claim: Claim, outcomes: Sequence[Outcome], *, trial_at: int | None = None, dsn: bool = False
+        self,
+        claim: Claim,
+        outcomes: Sequence[Outcome],
+        *,
+        trial_at: int | None = None,
+        dsn: bool = False,
+        note: Reply | None = None,
     ) -> None:
-        """Take the outcomes; `trial_at` where the upstream could not be reached: when it is next tried."""
+        """Take the outcomes; `trial_at` where the upstream could not be reached: when it is next tried.
+
+        `note` says how the message that was offered differs from the one that was accepted.
+        """
         ...
 
     async def give_back(self, claims: Sequence[Claim]) -> None:
@@ -35,7 +46,8 @@ class Attempt:
 
     `past_dot` tells that the message may have been taken, so that an end without an answer is uncertain; `counted`
     that it was counted against the upstream's limits. `trial`: nothing else is sent, to find out how the upstream is.
-    `valid` tells before the final dot whether the claim is still ours.
+    `valid` tells before the final dot whether the claim is still ours. `face` is how the message is to look: `note`
+    says what was done to it, `stands_in` that it goes out under a reverse-path that is not the sender's.
     """
 
     def __init__(
@@ -46,6 +58,7 @@ class Attempt:
         valid: Callable[[Claim], bool],
         ends: Ends,
         journal: Journal,
+        face: Face | None,
         *,
         trial: bool,
     ) -> None:
@@ -55,6 +68,9 @@ class Attempt:
         self.counted = False
         self.past_dot = False
         self.upstream = upstream
+        self.note: Reply | None = None
+        self.stands_in = False
+        self._face = face
         self._meter = meter
         self._valid = valid
         self._journal = journal
@@ -82,7 +98,9 @@ class Attempt:
         """Return the conversation; None when it was interrupted so early that the message cannot have been taken."""
         task = self._task = asyncio.current_task()
         try:
-            return await self.upstream.send(self.claim.envelope, self.claim.content, self)
+            if self._face is None:
+                return await self.upstream.send(self.claim.envelope, self.claim.content, self)
+            return await self._presented(self._face)
         except asyncio.CancelledError:
             if not self._interrupted or task is None:
                 raise
@@ -93,6 +111,14 @@ class Attempt:
             return self._broken_off(None if self.past_dot else _OUR_FAULT)
         finally:
             self._task = None
+
+    async def _presented(self, face: Face) -> Conversation:
+        found = await presented(self.claim.envelope, self.claim.content, face)
+        if found.refusal is not None:
+            nobody: tuple[Reply | None, ...] = (None,) * len(self.claim.recipients)
+            return Conversation(Phase.MAIL, nobody, found.refusal, Cause.SENDER_NOT_ALLOWED)
+        self.note, self.stands_in = found.note, found.stands_in
+        return await self.upstream.send(found.envelope, found.content, self)
 
     def _broken_off(self, said: Reply | None) -> Conversation:
         phase = Phase.MAIL if said else Phase.FINAL_DOT

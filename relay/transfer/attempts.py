@@ -12,6 +12,7 @@ from relay.reply import reply
 from relay.spool.records import Claim
 from relay.transfer.attempt import Attempt
 from relay.transfer.custody import Custody
+from relay.transfer.faces import Faces
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Deferred, Outcome, Uncertain
 from relay.transfer.pace import Pace
@@ -27,7 +28,7 @@ _OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it may be tried a
 class Waiting(Protocol):
     """A message whose client waits for the upstream's answer, until there is a connection for it."""
 
-    def begin(self, upstream: Upstream, meter: Meter) -> Attempt:
+    def begin(self, upstream: Upstream, meter: Meter, faces: Faces) -> Attempt:
         """Return its attempt, which goes by these."""
         ...
 
@@ -131,7 +132,7 @@ class Attempts:
         while len(self.sending) < allowed and not (self.reacting or self.stopped):
             if self.waiting and not (self._waited_last and self.backlog):
                 self._waited_last = True
-                self._follow(self.waiting.popleft().begin(self.upstream, self.meter))
+                self._follow(self.waiting.popleft().begin(self.upstream, self.meter, self._around.faces))
             elif self.backlog:
                 self._waited_last = False
                 self._start(self.backlog.popleft(), trial=False)
@@ -140,7 +141,8 @@ class Attempts:
 
     def _start(self, claim: Claim, *, trial: bool) -> None:
         valid, ends = self._custody.valid, self._settling
-        self._follow(Attempt(claim, self.upstream, self.meter, valid, ends, self._around.journal, trial=trial))
+        face, journal = self._around.faces.face_of(claim.message, claim.upstream), self._around.journal
+        self._follow(Attempt(claim, self.upstream, self.meter, valid, ends, journal, face, trial=trial))
 
     def _follow(self, attempt: Attempt) -> None:
         self.sending.add(attempt)
@@ -191,7 +193,9 @@ class Attempts:
             # One attempt a pause counts; those that were under way with it never began.
             await attempt.ends.give_back([claim])
             return
-        await attempt.ends.settle(claim, outcomes, trial_at=trial_at, dsn=conversation.dsn)
+        # What the upstream would tell of a delivery reaches the sender only where it knows him.
+        dsn = conversation.dsn and not attempt.stands_in
+        await attempt.ends.settle(claim, outcomes, trial_at=trial_at, dsn=dsn, note=attempt.note)
 
     def _slow_down(self, in_use: int) -> None:
         pause = self._around.settings.queue.retry_first

@@ -128,6 +128,8 @@ def row_for(occasion: Occasion) -> Row:
 def outcome_for(occasion: Occasion, cause: Cause | None = None) -> Outcome:
     """Return what a negative reply means; `cause` where the reply is ours, because the server gave none."""
     reply = occasion.reply
+    if cause is Cause.SENDER_NOT_ALLOWED:
+        return Hold(reply, HoldReason.SEND_AS, Scope.SENDER)
     if cause in _HOLDS:
         return Hold(reply, _HOLDS[cause])
     if cause in _FAILURES:

@@ -12,6 +12,7 @@ from relay.reply import Reply
 from relay.spool.contract import Arrival
 from relay.spool.records import Claim, Lease, RecipientState, SpooledMessage, SpooledRecipient
 from relay.transfer.attempt import Attempt
+from relay.transfer.faces import Faces
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Deferred, Outcome, Relayed
 from relay.transfer.verdict import account_hold
@@ -25,13 +26,14 @@ class Ended:
     """What came of an offer, an outcome for each of its recipients.
 
     `unreached`: the upstream could not be reached, or let nobody in, so that another may be tried; `offered` False:
-    nobody was asked.
+    nobody was asked. `note`: how the message differed from the one that came.
     """
 
     outcomes: tuple[Outcome, ...]
     dsn: bool = False
     unreached: bool = False
     offered: bool = True
+    note: Reply | None = None
 
 
 def not_offered(said: Reply, recipients: int, *, unreached: bool = False, offered: bool = False) -> Ended:
@@ -60,6 +62,7 @@ class Delivery:
         self.dsn = False
         self.offered = False
         self.late = False
+        self.note: Reply | None = None
         self.uncertain_before = 0
         self.reached_before: frozenset[str] = frozenset()
 
@@ -149,9 +152,10 @@ class Offer:
         """True once the upstream may have taken it."""
         return self.attempt is not None and self.attempt.past_dot
 
-    def begin(self, upstream: Upstream, meter: Meter) -> Attempt:
+    def begin(self, upstream: Upstream, meter: Meter, faces: Faces) -> Attempt:
         """Return the attempt."""
-        self.attempt = Attempt(self.claim, upstream, meter, self._may_end, self, self._journal, trial=False)
+        face = faces.face_of(self.claim.message, self.claim.upstream)
+        self.attempt = Attempt(self.claim, upstream, meter, self._may_end, self, self._journal, face, trial=False)
         return self.attempt
 
     def dismiss(self) -> None:
@@ -167,11 +171,17 @@ class Offer:
             self.attempt.interrupt()
 
     async def settle(
-        self, claim: Claim, outcomes: Sequence[Outcome], *, trial_at: int | None = None, dsn: bool = False
+        self,
+        claim: Claim,
+        outcomes: Sequence[Outcome],
+        *,
+        trial_at: int | None = None,
+        dsn: bool = False,
+        note: Reply | None = None,
     ) -> None:
         """Take the outcomes."""
         shut = not self.begun and account_hold(outcomes) is not None
-        self._end(Ended(tuple(outcomes), dsn, unreached=shut or trial_at is not None))
+        self._end(Ended(tuple(outcomes), dsn, unreached=shut or trial_at is not None, note=note))
 
     async def give_back(self, claims: Sequence[Claim]) -> None:
         """Take note that nothing was offered."""

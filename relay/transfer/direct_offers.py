@@ -66,6 +66,7 @@ class Offers:
             delivery.outcomes.update(zip(part, ended.outcomes, strict=True))
             delivery.offered = delivery.offered or ended.offered
             delivery.dsn = ended.dsn
+            delivery.note = ended.note or delivery.note
             if delivery.late:
                 # The client heard 451, and repeats it to all: the rest is not ours to send.
                 delivery.outcomes.update((at, Deferred(NO_ANSWER)) for at in pending)

@@ -15,7 +15,7 @@ from relay.transfer.direct_reply import lasting
 from relay.transfer.dsn import Finding
 from relay.transfer.outcome import Outcome, Relayed, Uncertain
 from relay.transfer.postmaster import Posted, Postmaster, worth_telling
-from relay.transfer.settlement import NO_FINAL_REPLY, Terms, settlement_for
+from relay.transfer.settlement import NO_FINAL_REPLY, Terms, noted, settlement_for
 from relay.transfer.settling import diagnoses_of, finding_of
 from relay.transfer.surroundings import Surroundings
 
@@ -48,7 +48,7 @@ class Records:
 
     async def told(self, delivery: Delivery, outcomes: Sequence[Outcome]) -> None:
         """Record outcomes that the client knows: nothing is left to do. Gives up after a while, and never raises."""
-        settlements = [settlement_of(at, outcome) for at, outcome in enumerate(outcomes)]
+        settlements = noted([settlement_of(at, outcome) for at, outcome in enumerate(outcomes)], delivery.note)
         await self._company()
         self._journal(delivery, settlements)
         await self._write(delivery, settlements, (), _TRACE_PATIENCE)
@@ -66,7 +66,7 @@ class Records:
             settlement = settlement_for(row, outcome, terms)
             settled.append((settlement, finding_of(row, settlement, outcome)))
         posted = await self._notices(delivery, claim, settled) if any(map(worth_telling, settled)) else []
-        settlements = [settlement for settlement, _ in settled]
+        settlements = noted([settlement for settlement, _ in settled], delivery.note)
         if not await self._write(delivery, settlements, posted, patience):
             return False
         self._journal(delivery, settlements, diagnoses_of(claim, settled, around.settings.upstream))

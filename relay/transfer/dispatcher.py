@@ -82,7 +82,7 @@ class Dispatcher:
         An upstream that is another object, or has other settings, is tried at once where it was held or unreachable.
         """
         before = self._around.settings.upstream
-        self._around.settings = settings
+        self._around.apply(settings)
         self._upstreams = dict(upstreams)
         for name in self._lanes.keys() - upstreams.keys():
             lane = self._lanes.pop(name)

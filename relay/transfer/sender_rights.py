@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from relay.address import Mailbox, ReversePath, parse_mailbox
 from relay.config.settings import Settings
 from relay.config.upstream_settings import UpstreamSettings
-
-REWRITES: Final[bool] = False
-"""Whether a From that an upstream may not send as is rewritten on its way, where the client's policy says so."""
 
 
 def may_send_as(upstream: UpstreamSettings, address: str | Mailbox) -> bool:
@@ -30,15 +25,20 @@ def may_carry(
 ) -> bool:
     """Return whether a message of this client may go by an upstream that is not the one it was first meant for.
 
-    It may where both addresses may be sent as, or are rewritten on the way. A notice of ours was made for its upstream,
-    and is not; the null reverse-path is refused by whoever wants everything sent as an account.
+    It may where both addresses may be sent as, or are rewritten on the way, as those of a notice of ours always are.
+    The null reverse-path is refused by whoever wants everything sent as an account.
     """
     table = settings.upstream.get(upstream)
     if table is None:
         return False
     if account_of(table) is None:
         return True
-    if REWRITES and not notice and client in settings.client and settings.sender_policy(client, upstream) == "rewrite":
+    if notice or (client in settings.client and settings.sender_policy(client, upstream) == "rewrite"):
         return True
     authored = not header_from or may_send_as(table, header_from)
     return authored and reverse_path is not None and may_send_as(table, reverse_path)
+
+
+def allowed_senders(upstream: UpstreamSettings) -> frozenset[str]:
+    """Return the keys (`Mailbox.key`) of the addresses as which an upstream that minds may send; empty for others."""
+    return frozenset(address.lower() for address in upstream.own_senders)

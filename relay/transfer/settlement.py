@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from relay.config.operating_settings import QueueSettings
 from relay.reply import Reply, reply
@@ -52,6 +53,13 @@ def passed_on(settlement: Settlement, upstream: str, at: int) -> Settlement:
         upstream=upstream,
         delay_told=settlement.delay_told,
     )
+
+
+def noted(settlements: Sequence[Settlement], note: Reply | None) -> Sequence[Settlement]:
+    """Add to what ended what was done to the message before it was offered; a mere deferral needs no second telling."""
+    if note is None:
+        return settlements
+    return [one if one.event == "deferred" else replace(one, note=note) for one in settlements]
 
 
 def expired(last: Reply | None) -> Reply:

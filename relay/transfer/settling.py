@@ -18,7 +18,7 @@ from relay.transfer.dsn import Finding, delay_due
 from relay.transfer.explanation import diagnosis_of_failure
 from relay.transfer.outcome import Deferred, Failed, Outcome, Uncertain
 from relay.transfer.postmaster import Posted, Postmaster, worth_telling
-from relay.transfer.settlement import Terms, expired, passed_on, settlement_for
+from relay.transfer.settlement import Terms, expired, noted, passed_on, settlement_for
 from relay.transfer.surroundings import Surroundings
 
 _SPOOL_PAUSE = 0.2
@@ -48,7 +48,13 @@ class Settling:
         self.troubled = 0
 
     async def settle(
-        self, claim: Claim, outcomes: Sequence[Outcome], *, trial_at: int | None = None, dsn: bool = False
+        self,
+        claim: Claim,
+        outcomes: Sequence[Outcome],
+        *,
+        trial_at: int | None = None,
+        dsn: bool = False,
+        note: Reply | None = None,
     ) -> None:
         """Record the outcomes, however long the spool takes; `trial_at` when an unreachable upstream is next tried."""
         around = self._around
@@ -63,7 +69,7 @@ class Settling:
             if settlement.hold_reason is HoldReason.SEND_AS and (other := self._elsewhere(claim, row)) is not None:
                 settlement = passed_on(settlement, other, terms.at)
             settled.append((settlement, finding_of(row, settlement, outcome)))
-        await self._record(claim, settled, dsn=dsn)
+        await self._record(claim, settled, dsn=dsn, note=note)
 
     async def expire(self, claim: Claim) -> None:
         """Give up recipients without an attempt: their time was over before the upstream could be reached."""
@@ -101,9 +107,11 @@ class Settling:
         for claim, _ in postponed:
             self._custody.end(claim)
 
-    async def _record(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> None:
+    async def _record(
+        self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool, note: Reply | None = None
+    ) -> None:
         posted = await self._notices(claim, settled, dsn=dsn) if any(map(worth_telling, settled)) else []
-        settlements = [settlement for settlement, _ in settled]
+        settlements = noted([settlement for settlement, _ in settled], note)
         kept = await self._until_recorded(claim, settlements, posted)
         self._custody.end(claim)
         journal = self._around.journal

@@ -56,6 +56,7 @@ class Cause(enum.StrEnum):
     TOO_LARGE = "too_large"
     CONTENT_UNREADABLE = "content_unreadable"
     LEASE_LOST = "lease_lost"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
 
 
 @dataclass(frozen=True, slots=True)

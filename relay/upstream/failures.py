@@ -133,5 +133,6 @@ _WORDS = {
     Cause.SMTPUTF8_MISSING: (550, "5.6.7", "{host} cannot take addresses or headers that are not ASCII"),
     Cause.TOO_LARGE: (552, "5.3.4", "The message is larger than {host} takes"),
     Cause.CONTENT_UNREADABLE: (451, "4.3.0", "The message could not be read from the spool"),
+    Cause.SENDER_NOT_ALLOWED: (550, "5.7.1", "{host} may not send as the sender of the message"),
     Cause.LEASE_LOST: (451, "4.3.0", "The attempt was taken over before the message was complete"),
 }

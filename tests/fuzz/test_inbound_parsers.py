@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from relay.envelope import Origin
 from relay.inbound.authentication import Attempt, decoded, exchange
-from relay.inbound.header_section import mailboxes_in, read_header_section
+from relay.inbound.header_section import read_header_section
 from relay.inbound.line_ends import ContentReader
 from relay.inbound.parameters import mail_arguments, rcpt_arguments
 from relay.inbound.proxy_header import proxy_header
 from relay.inbound.received import completed, received_field
+from relay.message.address_list import mailboxes_in
 from relay.reply import Reply
 
 _WORDS = [

@@ -17,7 +17,9 @@ def _microsoft(simulator: Simulator, secret: str, folder: Path) -> tuple[dict[st
     upstream: dict[str, Value] = microsoft365_upstream(
         simulator, credential="client_secret", client_secret={"env": "CLIENT_SECRET"}
     )
-    return direct_settings(9) | {"upstream": {"provider": upstream}}, {"CLIENT_SECRET": secret}
+    settings = direct_settings(9) | {"upstream": {"provider": upstream}}
+    settings["client"]["clinic"]["sender_policy"] = "keep"
+    return settings, {"CLIENT_SECRET": secret}
 
 
 def _sent_as(relay: RelayProcess, sender: str, mark: str = "1") -> str:

@@ -49,7 +49,13 @@ def told(tmp_path_factory: pytest.TempPathFactory, leaves: dict[str, Leaf]) -> I
         settings = {
             "listener": {"submission": {"security": "none", "max_message_size": "64MiB", "auth": ["PLAIN"]}},
             "client": {
-                row.name: {"username": row.name, "password": {"env": "PASSWORD"}, "upstream": row.name} for row in ROWS
+                row.name: {
+                    "username": row.name,
+                    "password": {"env": "PASSWORD"},
+                    "upstream": row.name,
+                    "sender_policy": "keep",
+                }
+                for row in ROWS
             },
             "upstream": {row.name: _upstream(row, servers[row.name].port, leaves) for row in ROWS},
             "log": {"addresses": "full"},

@@ -4,8 +4,9 @@ import pytest
 
 from relay.address import Mailbox
 from relay.envelope import Origin
-from relay.inbound.header_section import mailboxes_in, read_header_section
+from relay.inbound.header_section import read_header_section
 from relay.inbound.received import completed, date_text, message_id_for, received_field
+from relay.message.address_list import mailboxes_in
 
 AT = 1_700_000_000_000
 A, C = Mailbox("a", "b.test"), Mailbox("c", "d.test")

@@ -111,6 +111,7 @@ def test_ses_means_whom_it_names(named: Named, meaning: str) -> None:
         (Cause.TOO_LARGE, Phase.MAIL, "permanent"),
         (Cause.CONTENT_UNREADABLE, Phase.CONTENT, "transient"),
         (Cause.LEASE_LOST, Phase.CONTENT, "transient"),
+        (Cause.SENDER_NOT_ALLOWED, Phase.MAIL, "send_as, this From"),
     ],
 )
 def test_causes_without_a_word_of_the_server(cause: Cause, phase: Phase, meaning: str) -> None:
