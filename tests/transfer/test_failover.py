@@ -89,7 +89,8 @@ async def test_one_that_is_uncertain_never_goes_elsewhere(tmp_path: Path) -> Non
 async def test_never_by_one_that_may_not_send_as_its_from(tmp_path: Path) -> None:
     first, second = Actor("first", always=CONNECTION_REFUSED), Actor("next")
     gmail = GMAIL | {"may_send_as": ["app@clinic.test"]}
-    async with Stage(tmp_path, two(tmp_path, gmail), first, second) as stage:
+    settings = settings_of(tmp_path, {"first": FIRST, "next": gmail}, client={"sender_policy": "keep"})
+    async with Stage(tmp_path, settings, first, second) as stage:
         may, may_not = await stage.put("a@far.test"), await stage.put("b@far.test", sender="other@clinic.test")
         null = await stage.put("c@far.test", sender=None)
         await stage.settled(may, "relayed")
@@ -98,6 +99,15 @@ async def test_never_by_one_that_may_not_send_as_its_from(tmp_path: Path) -> Non
             await stage.settled(id_, "relayed")
             assert "moved" not in await stage.events(id_)
         assert list(reached(second)) == ["a@far.test"]
+
+
+async def test_by_one_that_sends_it_as_its_own_account(tmp_path: Path) -> None:
+    first, second = Actor("first", always=CONNECTION_REFUSED), Actor("next")
+    async with Stage(tmp_path, two(tmp_path, GMAIL), first, second) as stage:
+        for id_ in (await stage.put("b@far.test"), await stage.put("c@far.test", sender=None)):
+            await stage.settled(id_, "relayed")
+            assert (await stage.events(id_))[-2:] == ["rewritten", "relayed"]
+        assert {str(offer.envelope.reverse_path) for offer in second.offers} == {GMAIL["username"]}
 
 
 async def test_an_operators_hold_keeps_its_mail(tmp_path: Path) -> None:
