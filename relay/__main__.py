@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 
 from relay.cli.arguments import arguments_from
@@ -17,6 +18,8 @@ def main() -> None:
 def _status(words: list[str]) -> int:
     # What we write is nobody else's business: queue, secrets, captured mail.
     os.umask(0o077)
+    # A core dump would hold every secret in the clear.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         arguments = arguments_from(words)
         if arguments.serves:

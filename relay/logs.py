@@ -24,18 +24,9 @@ Form: TypeAlias = Literal["json", "text"]
 
 _ADDRESSES = frozenset({"sender", "recipient", "username"})
 _REMEMBERED = 512
-_QUIET_LIBRARIES = (
-    "mail.log",
-    "mail.debug",
-    "asyncio",
-    "aiosmtplib",
-    "boto3",
-    "botocore",
-    "msal",
-    "urllib3",
-    "uvicorn",
-    "sqlalchemy",
-)
+_LIBRARIES = logging.WARNING
+"""The least level of libraries' lines, whatever ours: below it several write down what they send and are sent, secrets
+and whole messages among it (botocore, urllib3, aiosmtplib, mail.log)."""
 
 
 class _Disclosing:
@@ -131,9 +122,9 @@ def configure(form: Form = "json", level: str = "info", addresses: Disclosure = 
     )
     root = logging.getLogger()
     root.handlers[:] = [output]
-    root.setLevel(_Output.level)
-    for name in _QUIET_LIBRARIES:
-        logging.getLogger(name).setLevel(max(_Output.level, logging.WARNING))
+    root.setLevel(max(_Output.level, _LIBRARIES))
+    # A library may set the level of its own loggers.
+    output.setLevel(root.level)
     logging.captureWarnings(capture=True)
     warnings.simplefilter("default" if level == "debug" else "ignore", DeprecationWarning)
 

@@ -132,5 +132,8 @@ def _wrong_usage(wrong: TyperException) -> int:
         sys.stderr.write(text if text.endswith("\n") else text + "\n")
         return 2
     command = context.command_path if context is not None else "relay"
+    if command == "relay secret set" and type(wrong).__name__ != "MissingParameter":
+        # What is too much may be the secret.
+        text = "takes the name alone; the secret is read from a prompt, or from standard input"
     complain(f"{command}: {text.rstrip('.')}; see: {command} --help")
     return 2

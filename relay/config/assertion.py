@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from relay.config.microsoft365_settings import Assertion
@@ -25,12 +25,15 @@ _PART: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SHOWN: Final = 80
 
 
-def assertion_of(place: Assertion) -> Secret:
-    """The assertion. Raises ConfigError, which says nothing of its content. Blocks, up to `SECONDS`."""
+def assertion_of(place: Assertion, environ: Mapping[str, str] | None = None) -> Secret:
+    """The assertion; a command finds `environ`. Raises ConfigError, which says nothing of its content.
+
+    Blocks, up to `SECONDS`.
+    """
     if place.file is not None:
         text, source = file_secret(place.file).strip(), str(place.file)
     else:
-        text, source = printed_by(place.command).strip(), f"the command {place.command[0]:.{_SHOWN}}"
+        text, source = printed_by(place.command, environ).strip(), f"the command {place.command[0]:.{_SHOWN}}"
     wrong = ended(end_of(text, source))
     if wrong is not None:
         raise ConfigError(f"{source}: {wrong}")
@@ -66,8 +69,8 @@ def missing_command(command: Sequence[str]) -> str | None:
     return None
 
 
-def printed_by(command: Sequence[str]) -> str:
-    """What a command prints, run without a shell or a terminal. Raises ConfigError."""
+def printed_by(command: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
+    """What a command prints, run without a shell or a terminal; None: in our own environment. Raises ConfigError."""
     name = f"the command {command[0]:.{_SHOWN}}"
     try:
         # A session of its own, so that what it starts ends with it.
@@ -77,6 +80,7 @@ def printed_by(command: Sequence[str]) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env=environ,
         )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not possible"

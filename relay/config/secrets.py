@@ -51,6 +51,12 @@ class Secrets:
             return self._sealed(reference.sealed)
         return Secret(aws_secret(str(reference.aws), reference.key))
 
+    def environ_without(self, names: frozenset[str]) -> dict[str, str]:
+        """The environment for somebody else's command: without these variables, and without Relay's own."""
+        own = (name for name in self._environ if name.startswith("RELAY_"))
+        hidden = names.union(own)
+        return {name: text for name, text in self._environ.items() if name not in hidden}
+
     def text_of(self, place: Path | SecretReference) -> Secret:
         """What a key that takes a path or a secret, such as private_key, stands for. Raises as resolve does."""
         return file_secret(place) if isinstance(place, Path) else self.resolve(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ from relay.config.secret_reference import SecretReference
 from relay.config.secrets import Secrets
 
 
-def client_proof(settings: Microsoft365Settings, secrets: Secrets) -> Any:
-    """Return it as msal takes it, read anew: what was corrected is used at once. Blocks. Raises ConfigError."""
+def client_proof(settings: Microsoft365Settings, secrets: Secrets, environ: Mapping[str, str]) -> Any:
+    """Return it as msal takes it, read anew: what was corrected is used at once. Blocks. Raises ConfigError.
+
+    `environ` is what a command that prints an assertion finds.
+    """
     if settings.credential == "client_secret" and settings.client_secret is not None:
         return str(secrets.resolve(settings.client_secret))
     if settings.credential == "certificate":
         return _certificate(settings, secrets)
     if settings.credential == "federated" and settings.assertion is not None:
-        assertion = str(assertion_of(settings.assertion))
+        assertion = str(assertion_of(settings.assertion, environ))
         # msal warns of an assertion that is a text, which would grow old in an application that lives on.
         return {"client_assertion": lambda: assertion}
     raise ConfigError(f'there is nothing to prove credential = "{settings.credential}" with')

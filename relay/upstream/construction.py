@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from relay.config.microsoft365_settings import Microsoft365Settings
@@ -13,6 +14,7 @@ from relay.config.secrets import Secrets
 from relay.config.ses_settings import LARGEST, SesSettings
 from relay.config.settings import Settings
 from relay.config.upstream_settings import UpstreamSettings
+from relay.config.withheld import withheld_variables
 from relay.upstream.aws_client import AccessKey, AwsClient, Endpoint
 from relay.upstream.capture import Capture
 from relay.upstream.connection import Route
@@ -47,7 +49,7 @@ def upstream_of(name: str, settings: Settings, secrets: Secrets) -> Upstream:
         name,
         _route_of(table, secrets),
         trust,
-        credential_source(name, table, secrets),
+        credential_source(name, table, secrets, secrets.environ_without(withheld_variables(settings))),
         auth=getattr(table, "auth", "auto"),
         max_connections=table.max_connections,
         session_limit=table.session_limit,
@@ -82,13 +84,15 @@ def capture_directory(state_dir: Path, name: str) -> Path:
     return state_dir / "capture" / plain
 
 
-def credential_source(name: str, table: UpstreamSettings, secrets: Secrets) -> CredentialSource:
-    """Return where the credential of an upstream comes from."""
+def credential_source(
+    name: str, table: UpstreamSettings, secrets: Secrets, environ: Mapping[str, str]
+) -> CredentialSource:
+    """Return where the credential of an upstream comes from; a command that prints it finds `environ`."""
     if isinstance(table, Microsoft365Settings):
         store = TokenStore(secrets.store, name, token_purpose(table))
-        by_machine = table.credential == "managed_identity"
-        fetch = ManagedIdentityTokens(table).fetch if by_machine else MicrosoftTokens(name, table, secrets).fetch
-        return MailboxTokens(name, table.mailbox, store, fetch)
+        if table.credential == "managed_identity":
+            return MailboxTokens(name, table.mailbox, store, ManagedIdentityTokens(table).fetch)
+        return MailboxTokens(name, table.mailbox, store, MicrosoftTokens(name, table, secrets, environ).fetch)
     if isinstance(table, GmailSettings) and table.app_password is not None:
         return KeptPassword(table.host, table.username, table.app_password, secrets, app_password)
     if isinstance(table, GmailSettings):

@@ -13,6 +13,7 @@ from aiosmtplib.auth import auth_crammd5_verify, auth_login_encode, auth_plain_e
 from relay.reply import Reply
 from relay.upstream.connection import NETWORK_ERRORS, Connection
 from relay.upstream.contract import Cause, Phase
+from relay.upstream.echo import reply_without_echo, without_echo
 from relay.upstream.failures import ConversationEnded, ended_by
 
 INITIAL_RESPONSE_LIMIT = 512
@@ -90,11 +91,28 @@ async def log_in(connection: Connection, credential: Credential, setting: str = 
         if said.positive and said.code // 100 != 2:
             raise connection.end(Cause.GARBLED)
         if not said.positive:
-            raise ConversationEnded(Phase.AUTH, said, challenge=challenge)
+            raise _refused(connection, credential, said, challenge)
         await connection.greet(logged_in=True)
         connection.welcome = said
     except NETWORK_ERRORS as error:
         raise ended_by(error, connection.phase, connection.route.host) from error
+
+
+def _refused(
+    connection: Connection, credential: Password | BearerToken, said: Reply, challenge: str | None
+) -> ConversationEnded:
+    """Return the end that a refusal brings, without what it repeats of the credential."""
+    if isinstance(credential, BearerToken):
+        secret, bearer = (
+            credential.token,
+            oauthbearer_response(credential, connection.route.host, connection.route.port),
+        )
+        responses = [auth_xoauth2_encode(credential.username, secret), base64.b64encode(bearer)]
+    else:
+        secret = credential.password
+        responses = [auth_plain_encode(credential.username, secret)]
+    challenge = without_echo(challenge, secret, responses) if challenge is not None else None
+    return ConversationEnded(Phase.AUTH, reply_without_echo(said, secret, responses), challenge=challenge)
 
 
 _Exchange = tuple[Reply, str | None]

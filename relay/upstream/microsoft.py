@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,14 @@ class MicrosoftTokens:
     """Fetches tokens for one upstream. Blocks: for threads only.
 
     Each request has an msal application of its own. One that lived on would answer for a minute with the refusal that
-    a secret got before it was corrected, and would serve its cached token where a new one is asked for.
+    a secret got before it was corrected, and would serve its cached token where a new one is asked for. `environ` is
+    what a command that prints an assertion finds.
     """
 
     name: str
     settings: Microsoft365Settings
     secrets: Secrets
+    environ: Mapping[str, str]
 
     def fetch(self, record: TokenRecord) -> TokenRecord:
         """Return a record with a new token. Raises ConversationEnded, phase SECRET or TOKEN."""
@@ -106,7 +109,7 @@ class MicrosoftTokens:
 
     def _proof(self) -> Any:
         try:
-            return client_proof(self.settings, self.secrets)
+            return client_proof(self.settings, self.secrets, self.environ)
         except ConfigError as error:
             said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self.settings.host, str(error))
             raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error

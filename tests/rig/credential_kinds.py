@@ -179,7 +179,8 @@ def _issued(cloud: Cloud) -> tuple[bytes, bytes]:
 
 
 def _asserted(cloud: Cloud, folder: Path) -> str:
-    issuer = Issuer()
+    # One for each: an issuer has one key.
+    issuer = Issuer(f"https://oidc.eks.ap-southeast-2.amazonaws.test/id/{folder.name}")
     cloud.entra.federation.trust(issuer, "relay")
     assertion = issuer.assertion("relay")
     (folder / "assertion").write_text(assertion)
