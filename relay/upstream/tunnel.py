@@ -5,7 +5,6 @@ The host's name is looked up by the proxy, never here.
 
 from __future__ import annotations
 
-import http
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -15,6 +14,7 @@ from relay.upstream.detached import detached
 from relay.upstream.dialling import dialled
 from relay.upstream.failures import ConversationEnded, cause_of, words_of
 from relay.upstream.proxy import Login, Proxy
+from relay.upstream.proxy_answers import refusal_by_http, refusal_by_socks
 
 if TYPE_CHECKING:
     from python_socks import ProxyError
@@ -41,7 +41,7 @@ async def reached_through(
     `timeout` seconds for the connection, and for the conversation with the proxy. Raises ConversationEnded, in `phase`,
     or in SECRET where there is no password.
     """
-    login = await detached("secret", proxy.login)
+    login = await detached("secret", proxy.login) if proxy.password is not None else None
     try:
         made = await dialled(proxy.url.host, proxy.url.port, timeout)
     except (OSError, UnicodeError) as error:
@@ -54,7 +54,7 @@ async def reached_through(
         await _dialogue(proxy, login, way).connect(name, port, timeout)
     except BaseException as error:
         way.close()
-        end = _end_of(error, proxy, phase, f"to {host} port {port}")
+        end = _end_of(error, proxy, phase, f"to {host} port {port}", way.head if isinstance(way, _Head) else b"")
         if end is None:
             raise
         raise end from error
@@ -95,7 +95,7 @@ class _Given:
 
 
 class _Head(socket.socket):
-    """Gives the whole head of an HTTP answer at once, and takes no octet after it.
+    """Gives the whole head of an HTTP answer at once, and takes no octet after it. `head` is what came of it so far.
 
     The library takes what comes first for the whole answer, and drops what came with it: of a head in two pieces the
     second would stand before the server's greeting, and a greeting that follows at once would be lost.
@@ -104,16 +104,16 @@ class _Head(socket.socket):
     def __init__(self, made: socket.socket) -> None:
         super().__init__(made.family, made.type, made.proto, made.detach())
         self.setblocking(False)
-        self._octets = b""
+        self.head = b""
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Return the head, or what came of it before the end; raises BlockingIOError until then."""
-        while len(self._octets) < HEAD_LIMIT and not self._octets.endswith(b"\r\n\r\n"):
+        while len(self.head) < HEAD_LIMIT and not self.head.endswith(b"\r\n\r\n"):
             octet = super().recv(1)
             if not octet:
-                return self._octets
-            self._octets += octet
-        return self._octets if len(self._octets) < HEAD_LIMIT else b""
+                return self.head
+            self.head += octet
+        return self.head if len(self.head) < HEAD_LIMIT else b""
 
     def taken(self) -> socket.socket:
         """Return the socket itself, for what comes after the head."""
@@ -122,12 +122,15 @@ class _Head(socket.socket):
         return made
 
 
-def _end_of(error: BaseException, proxy: Proxy, phase: Phase, to: str) -> ConversationEnded | None:
-    """Return the end that an exception of the conversation with the proxy brings; None for one of another kind."""
+def _end_of(error: BaseException, proxy: Proxy, phase: Phase, to: str, head: bytes) -> ConversationEnded | None:
+    """Return the end that an exception of the conversation with the proxy brings; None for one of another kind.
+
+    `head` is what an HTTP proxy answered.
+    """
     from python_socks import ProxyError
 
     if isinstance(error, ProxyError):
-        return _refusal(error, proxy, phase, to)
+        return _refusal(error, proxy, phase, to, head)
     if isinstance(error, TimeoutError):
         return proxy.ended(Cause.PROXY_TIMEOUT, phase, to)
     if isinstance(error, OSError):
@@ -138,43 +141,12 @@ def _end_of(error: BaseException, proxy: Proxy, phase: Phase, to: str) -> Conver
     return None
 
 
-def _refusal(error: ProxyError, proxy: Proxy, phase: Phase, to: str) -> ConversationEnded:
-    """Return the end that a proxy's own answer brings. Its words are not told, only what its number means."""
+def _refusal(error: ProxyError, proxy: Proxy, phase: Phase, to: str, head: bytes) -> ConversationEnded:
+    """Return the end that a proxy's own answer brings."""
     code = error.error_code
     if code is None:
         if any(words in str(error) for words in ("authentication failure", "No acceptable authentication")):
             return proxy.ended(Cause.PROXY_LOGIN_REFUSED, phase, "SOCKS login")
         return proxy.ended(Cause.PROXY_GARBLED, phase, _CLOSED if str(error) in _SAID_NOTHING else "")
-    if proxy.url.scheme == "http":
-        return proxy.ended(_cause_of_status(code), phase, f"{to}: {code} {_phrase(code)}".rstrip())
-    cause, words = _SOCKS_REPLIES[code]
-    return proxy.ended(cause, phase, f"{to}: SOCKS {code}, {words}")
-
-
-def _cause_of_status(code: int) -> Cause:
-    """Tell what an answer to CONNECT means. tinyproxy says 500 of a host that it can't reach, squid 503."""
-    if code in {401, 407}:
-        return Cause.PROXY_LOGIN_REFUSED
-    if code >= 500 or code in {404, 408, 410, 421, 429}:
-        return Cause.PROXY_REACHES_NOTHING
-    return Cause.PROXY_FORBIDS if code >= 400 else Cause.PROXY_GARBLED
-
-
-def _phrase(code: int) -> str:
-    try:
-        return http.HTTPStatus(code).phrase
-    except ValueError:
-        return ""
-
-
-# RFC 1928 §6.
-_SOCKS_REPLIES = {
-    1: (Cause.PROXY_REACHES_NOTHING, "general failure"),
-    2: (Cause.PROXY_FORBIDS, "not allowed"),
-    3: (Cause.PROXY_REACHES_NOTHING, "network unreachable"),
-    4: (Cause.PROXY_REACHES_NOTHING, "host unreachable"),
-    5: (Cause.PROXY_REACHES_NOTHING, "connection refused"),
-    6: (Cause.PROXY_REACHES_NOTHING, "time to live expired"),
-    7: (Cause.PROXY_FORBIDS, "command not supported"),
-    8: (Cause.PROXY_FORBIDS, "address type not supported"),
-}
+    cause, told = refusal_by_http(code, head) if proxy.url.scheme == "http" else refusal_by_socks(code)
+    return proxy.ended(cause, phase, f"{to}: {told}")

@@ -76,6 +76,11 @@ def _assert_ended(said: Conversation, cause: Cause, text: str, port: int, scheme
             Cause.PROXY_LOGIN_REFUSED,
             f"to {HOST} port 25: 407 Proxy Authentication Required",
         ),
+        (
+            b"HTTP/1.1 407 No\r\nProxy-Authenticate: NEGOTIATE\r\nproxy-authenticate: NTLM\r\n\r\n",
+            Cause.PROXY_LOGIN_REFUSED,
+            "407 Proxy Authentication Required, which wants Negotiate or NTLM",
+        ),
         (b"HTTP/1.1 403 Filtered by geheim-9\r\n\r\n", Cause.PROXY_FORBIDS, f"to {HOST} port 25: 403 Forbidden"),
         (b"HTTP/1.1 405 No\r\n\r\n", Cause.PROXY_FORBIDS, "405 Method Not Allowed"),
         (b"HTTP/1.0 500 Unable to connect\r\n\r\n", Cause.PROXY_REACHES_NOTHING, "500 Internal Server Error"),

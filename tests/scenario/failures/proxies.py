@@ -53,6 +53,7 @@ def _password_that_can_not_be_said(scene: Scene) -> dict[str, Value]:
 
 PLAYS: dict[str, Play] = {
     "proxy_login_refused": _saying("http", b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"),
+    "proxy_wants_ntlm": _saying("http", b"HTTP/1.1 407 No\r\nProxy-Authenticate: NTLM\r\n\r\n"),
     "socks_login_refused": _saying("socks5", b"\x05\x02", b"\x01\x01"),
     "proxy_password_unsayable": _password_that_can_not_be_said,
     "proxy_forbids": _saying("http", b"HTTP/1.1 403 Filtered\r\n\r\n"),
