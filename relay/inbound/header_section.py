@@ -10,7 +10,8 @@ from relay.address import Mailbox
 from relay.message.address_list import mailboxes_in
 from relay.message.header_fields import Finder
 
-_WANTED: Final = frozenset({b"received", b"from", b"message-id", b"date", b"mime-version", b"bcc", b"resent-bcc"})
+_RECEIPT: Final = frozenset({b"return-receipt-to", b"disposition-notification-to"})
+_WANTED: Final = _RECEIPT | {b"received", b"from", b"message-id", b"date", b"mime-version", b"bcc", b"resent-bcc"}
 _FIRST_OCTETS: Final = frozenset(name[0] for name in _WANTED) | frozenset(name[0] - 32 for name in _WANTED)
 _FIELD_END: Final = re.compile(rb"\r\n(?![ \t])")
 _SENDER: Final = Finder("sender")
@@ -19,7 +20,10 @@ _MESSAGE_ID: Final = re.compile(rb"<[^<>\s]{1,998}>")
 
 @dataclass(frozen=True, slots=True)
 class HeaderSection:
-    """`authors`: the addresses of From, None for each that cannot be read; `blind`: where Bcc fields begin and end."""
+    """`authors`: the addresses of From, None for each that cannot be read; `blind`: where Bcc fields begin and end.
+
+    `asks_receipt`: a delivery receipt is asked for, or one of reading, of which we can tell the delivery.
+    """
 
     received: int
     authors: tuple[Mailbox | None, ...]
@@ -28,6 +32,7 @@ class HeaderSection:
     has_date: bool
     has_mime_version: bool
     blind: tuple[tuple[int, int], ...]
+    asks_receipt: bool
 
     @property
     def header_from(self) -> str:
@@ -69,6 +74,7 @@ def read_header_section(octets: bytes) -> HeaderSection:
         b"date" in seen,
         b"mime-version" in seen,
         tuple(blind),
+        not seen.isdisjoint(_RECEIPT),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from relay.address import Mailbox
 from relay.config.settings import Settings
-from relay.envelope import Envelope, Origin, Recipient
+from relay.envelope import Envelope, Notify, Origin, Recipient
 from relay.inbound import admission, received
 from relay.inbound.clients import Client
 from relay.inbound.header_section import HeaderSection, read_header_section, senders_in
@@ -85,7 +86,7 @@ class Transaction:
         arguments = self.arguments
         envelope = Envelope(
             arguments.reverse_path,
-            tuple(self.recipients),
+            self._recipients(),
             arguments.body,
             arguments.smtputf8,
             arguments.envelope_id,
@@ -106,6 +107,14 @@ class Transaction:
             priority=_PRIORITIES[self.client.settings.priority],
             mark=self._mark,
         )
+
+    def _recipients(self) -> tuple[Recipient, ...]:
+        """The recipients; a header field that asks for a receipt counts where NOTIFY says nothing."""
+        asked = self._section is not None and self._section.asks_receipt
+        if not asked or not self.client.settings.receipts or self.arguments.reverse_path is None:
+            return tuple(self.recipients)
+        wanted = Notify.SUCCESS | Notify.FAILURE
+        return tuple(replace(one, notify=wanted) if one.notify is None else one for one in self.recipients)
 
 
 def _exact(mailbox: Mailbox) -> str:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from relay.envelope import Envelope
 from relay.journal import Journal
 from relay.reply import Reply, reply
 from relay.spool.records import Claim
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Outcome
 from relay.transfer.presentation import presented
+from relay.transfer.receipts import asks_receipt, header_of, receipt_address, without_success
 from relay.transfer.rewriting import Face
 from relay.upstream.contract import Cause, Conversation, Phase, Upstream
 
@@ -47,7 +49,7 @@ class Attempt:
     `past_dot` tells that the message may have been taken, so that an end without an answer is uncertain; `counted`
     that it was counted against the upstream's limits. `trial`: nothing else is sent, to find out how the upstream is.
     `valid` tells before the final dot whether the claim is still ours. `face` is how the message is to look: `note`
-    says what was done to it, `stands_in` that it goes out under a reverse-path that is not the sender's.
+    says what was done to it, `stands_in` that the upstream could not tell who is to hear of its arrival: we do.
     """
 
     def __init__(
@@ -98,9 +100,12 @@ class Attempt:
         """Return the conversation; None when it was interrupted so early that the message cannot have been taken."""
         task = self._task = asyncio.current_task()
         try:
+            envelope = self.claim.envelope
+            if any(map(asks_receipt, envelope.recipients)):
+                envelope = await self._receipts_by_us(envelope)
             if self._face is None:
-                return await self.upstream.send(self.claim.envelope, self.claim.content, self)
-            return await self._presented(self._face)
+                return await self.upstream.send(envelope, self.claim.content, self)
+            return await self._presented(envelope, self._face)
         except asyncio.CancelledError:
             if not self._interrupted or task is None:
                 raise
@@ -112,12 +117,22 @@ class Attempt:
         finally:
             self._task = None
 
-    async def _presented(self, face: Face) -> Conversation:
-        found = await presented(self.claim.envelope, self.claim.content, face)
+    async def _receipts_by_us(self, envelope: Envelope) -> Envelope:
+        """Ask for none where the upstream's would not reach who is to get them."""
+        configured = self._face.answers_to if self._face is not None else None
+        header = await header_of(self.claim.content)
+        if receipt_address(header, envelope.reverse_path, configured) == envelope.reverse_path:
+            return envelope
+        self.stands_in = True
+        return without_success(envelope)
+
+    async def _presented(self, envelope: Envelope, face: Face) -> Conversation:
+        found = await presented(envelope, self.claim.content, face)
         if found.refusal is not None:
             nobody: tuple[Reply | None, ...] = (None,) * len(self.claim.recipients)
             return Conversation(Phase.MAIL, nobody, found.refusal, Cause.SENDER_NOT_ALLOWED)
-        self.note, self.stands_in = found.note, found.stands_in
+        self.note = found.note
+        self.stands_in = self.stands_in or found.stands_in
         return await self.upstream.send(found.envelope, found.content, self)
 
     def _broken_off(self, said: Reply | None) -> Conversation:

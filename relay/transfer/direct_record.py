@@ -15,6 +15,7 @@ from relay.transfer.direct_reply import lasting
 from relay.transfer.dsn import Finding
 from relay.transfer.outcome import Outcome, Relayed, Uncertain
 from relay.transfer.postmaster import Posted, Postmaster, worth_telling
+from relay.transfer.receipts import asks_receipt
 from relay.transfer.settlement import NO_FINAL_REPLY, Terms, noted, settlement_for
 from relay.transfer.settling import diagnoses_of, finding_of
 from relay.transfer.surroundings import Surroundings
@@ -51,7 +52,25 @@ class Records:
         settlements = noted([settlement_of(at, outcome) for at, outcome in enumerate(outcomes)], delivery.note)
         await self._company()
         self._journal(delivery, settlements)
-        await self._write(delivery, settlements, (), _TRACE_PATIENCE)
+        posted = await self._receipts(delivery, settlements, outcomes)
+        if await self._write(delivery, settlements, posted, _TRACE_PATIENCE):
+            self._tell_of(delivery, posted)
+
+    async def _receipts(
+        self, delivery: Delivery, settlements: Sequence[Settlement], outcomes: Sequence[Outcome]
+    ) -> Sequence[Posted]:
+        """Return the notices of success; of failures the client knows."""
+        claim = delivery.claim(delivery.upstream)
+        settled = [
+            (settlement, finding_of(row, settlement, outcome))
+            for row, settlement, outcome in zip(claim.recipients, settlements, outcomes, strict=True)
+            if isinstance(outcome, Relayed) and asks_receipt(row.recipient)
+        ]
+        return await self._notices(delivery, claim, settled) if settled else ()
+
+    def _tell_of(self, delivery: Delivery, posted: Sequence[Posted]) -> None:
+        for notice in posted:
+            self._around.journal.notice_put(notice.arrival, delivery.arrival.id, notice.kind)
 
     async def taken(self, delivery: Delivery, outcomes: Sequence[Outcome], patience: float) -> bool:
         """Record a message that is ours now: refused recipients bounce, others are tried again by the queue.
@@ -70,8 +89,7 @@ class Records:
         if not await self._write(delivery, settlements, posted, patience):
             return False
         self._journal(delivery, settlements, diagnoses_of(claim, settled, around.settings.upstream))
-        for notice in posted:
-            around.journal.notice_put(notice.arrival, delivery.arrival.id, notice.kind)
+        self._tell_of(delivery, posted)
         for reason, said in {one.hold_reason: one.reply for one in settlements}.items():
             if reason is not None:
                 await self._alerts.message_held(delivery.upstream, reason, claim.message, said)

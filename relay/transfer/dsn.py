@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from relay.address import Mailbox
+from relay.address import Mailbox, ReversePath
 from relay.envelope import Notify
 from relay.reply import Reply
 from relay.spool.records import RecipientState, Settlement, SpooledMessage, SpooledRecipient
@@ -44,13 +44,17 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Customs:
-    """What decides besides the message: the client's settings, the upstream's DSN, the mailbox that nobody reads."""
+    """What decides besides the message: the client's settings, the upstream's DSN, the mailbox that nobody reads.
+
+    `receipts_to`: who gets delivery receipts; None: the sender.
+    """
 
     failures_to: tuple[Mailbox, ...] = ()
     alerts_to: tuple[Mailbox, ...] = ()
     receipts: bool = True
     dsn_taken_over: bool = False
     own_mailboxes: frozenset[str] = frozenset()
+    receipts_to: ReversePath = None
 
 
 def delay_due(message: SpooledMessage, row: SpooledRecipient, at: int, delay_notice: float) -> bool:
@@ -97,6 +101,11 @@ def _of_kind(kind: NoticeKind, message: SpooledMessage, findings: Sequence[Findi
     sender = message.reverse_path
     unread = sender is not None and sender.key in customs.own_mailboxes
     told = (sender,) if sender is not None and asked and not unread else ()
+    elsewhere = customs.receipts_to if sender is not None and asked else None
+    if elsewhere is not None and (
+        kind is NoticeKind.RELAYED or (unread and elsewhere.key not in customs.own_mailboxes)
+    ):
+        told, unread = (elsewhere,), False
     if kind is not NoticeKind.FAILED:
         return [Notice(kind, told, asked)] if told else []
     others = customs.failures_to or (customs.alerts_to if unread and asked else ())

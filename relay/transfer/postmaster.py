@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from relay.address import Mailbox, parse_mailbox
+from relay.address import Mailbox, ReversePath, parse_mailbox
 from relay.envelope import WHOLE, Body, Content, DsnReturn, Envelope, Notify, Origin, Recipient
 from relay.spool.contract import Arrival, SpoolError
 from relay.spool.records import Claim, RecipientState, Settlement
 from relay.transfer.automatic import is_notice
 from relay.transfer.bounce import Original, Stamp, bounce_for
 from relay.transfer.dsn import Customs, Finding, Notice, NoticeKind, notices_due
+from relay.transfer.receipts import asks_receipt, receipt_address
 from relay.transfer.route import Route, route_for
 from relay.transfer.sender_rights import account_of
 from relay.transfer.surroundings import Surroundings
@@ -46,12 +47,13 @@ class Postmaster:
         if route is None:
             self._around.journal.warned("no_way_for_notice", id=message.id, upstream=claim.upstream)
             return []
-        due = notices_due(message, settled, self._customs(claim, route, dsn=dsn))
+        original = await original_of(claim.content, full=message.dsn_return is DsnReturn.FULL)
+        receipts_to = self._receipts_to(claim, original) if any(map(_receipt_due, settled)) else None
+        due = notices_due(message, settled, self._customs(claim, route, receipts_to, dsn=dsn))
         if not due:
             if any(settlement.state is RecipientState.FAILED for settlement, _ in settled):
                 self._around.journal.warned("nobody_to_tell", id=message.id, upstream=claim.upstream)
             return []
-        original = await original_of(claim.content, full=message.dsn_return is DsnReturn.FULL)
         if is_notice(original.octets, message.reverse_path):
             self._around.journal.warned("nobody_to_tell", id=message.id, upstream=claim.upstream)
             return []
@@ -69,7 +71,13 @@ class Postmaster:
             return (claim.upstream,)
         return (claim.upstream, *claim.recipients[0].candidates, settings.alerts.upstream)
 
-    def _customs(self, claim: Claim, route: Route, *, dsn: bool) -> Customs:
+    def _receipts_to(self, claim: Claim, original: Original) -> ReversePath:
+        message = claim.message
+        face = self._around.faces.face_of(message, claim.upstream)
+        configured = face.answers_to if face is not None else None
+        return receipt_address(original.octets.partition(b"\r\n\r\n")[0], message.reverse_path, configured)
+
+    def _customs(self, claim: Claim, route: Route, receipts_to: ReversePath, *, dsn: bool) -> Customs:
         settings = self._around.settings
         client = settings.client.get(claim.message.origin.client)
         ways = (settings.upstream.get(name) for name in (claim.upstream, route.candidates[0]))
@@ -80,6 +88,7 @@ class Postmaster:
             receipts=client.receipts if client else True,
             dsn_taken_over=dsn,
             own_mailboxes=frozenset(account.key for account in accounts if account is not None),
+            receipts_to=receipts_to,
         )
 
     def _posted(self, notice: Notice, claim: Claim, original: Original, route: Route) -> Posted:
@@ -139,10 +148,13 @@ def _mailboxes(addresses: Iterable[str]) -> tuple[Mailbox, ...]:
     return tuple(one for one in found if one is not None)
 
 
+def _receipt_due(settled: tuple[Settlement, Finding]) -> bool:
+    return asks_receipt(settled[1].row.recipient)
+
+
 def worth_telling(settled: tuple[Settlement, Finding]) -> bool:
     """True where somebody may want to hear of it: most messages are relayed, and nobody asked."""
     settlement, finding = settled
     if settlement.state is RecipientState.RELAYED:
-        notify = finding.row.recipient.notify
-        return notify is not None and Notify.SUCCESS in notify
+        return asks_receipt(finding.row.recipient)
     return settlement.state is RecipientState.FAILED or settlement.delay_told

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from relay.address import ReversePath
-from relay.envelope import Content, Envelope, Notify, Recipient, WholeContent
+from relay.envelope import Content, Envelope, WholeContent
 from relay.reply import Reply, reply
+from relay.transfer.receipts import without_success
 from relay.transfer.rewriting import Face, rewritten
 
 
@@ -68,7 +68,8 @@ async def presented(envelope: Envelope, content: Content, face: Face) -> Present
     note = reply(250, "2.0.0", found.told) if found.told else None
     stands_in = found.reverse_path != envelope.reverse_path
     if stands_in:
-        envelope = _sent_by(found.reverse_path, envelope)
+        # Of success we tell the sender ourselves: the provider can't reach him.
+        envelope = replace(without_success(envelope), reverse_path=found.reverse_path)
     return Presented(envelope, content, note, stands_in=stands_in)
 
 
@@ -81,16 +82,3 @@ async def _header_of(content: Content) -> tuple[bytes, bytes | None]:
         if end >= 0:
             return gathered[: end + 2], gathered[end + 2 :] if len(gathered) == content.size else None
     return gathered, b""
-
-
-def _sent_by(reverse_path: ReversePath, envelope: Envelope) -> Envelope:
-    """The envelope with another reverse-path. Of success we tell the sender ourselves: the provider can't reach him."""
-    return replace(
-        envelope, reverse_path=reverse_path, recipients=tuple(_without_success(one) for one in envelope.recipients)
-    )
-
-
-def _without_success(recipient: Recipient) -> Recipient:
-    if recipient.notify is None or Notify.SUCCESS not in recipient.notify:
-        return recipient
-    return replace(recipient, notify=recipient.notify & ~Notify.SUCCESS)

@@ -54,6 +54,12 @@ class Face:
     identity: Identity | None = None
     answerable: bool = True
 
+    @property
+    def answers_to(self) -> Mailbox | None:
+        """Where the settings want answers, for a message that says nothing of it."""
+        of_identity = self.identity.reply_to if self.identity is not None else None
+        return of_identity or self.reply_to
+
     def allows(self, mailbox: Mailbox | None) -> bool:
         """Return whether the upstream takes this address as it is."""
         return self.policy == "keep" or (mailbox is not None and mailbox.key in self.allowed)

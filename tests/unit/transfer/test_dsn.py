@@ -128,6 +128,24 @@ def test_success_is_told_only_where_nobody_else_does() -> None:
     assert _told(message(), _failed(row()), customs=Customs(dsn_taken_over=True, receipts=False)) != []
 
 
+def test_a_receipt_goes_where_answers_are_read() -> None:
+    wanted = row(notify=Notify.SUCCESS | Notify.FAILURE)
+    customs = Customs(receipts_to=RECEPTION)
+    assert _told(message(), _relayed(wanted), customs=customs) == [(RELAYED, ["reception@clinic.test"], [0])]
+    assert _told(message(), _failed(wanted), customs=customs) == [(FAILED, ["app@clinic.test"], [0])]
+    assert _told(message(), _relayed(row()), customs=customs) == [], "nobody asked"
+    assert _told(message(None), _relayed(wanted), customs=customs) == []
+
+
+def test_who_asked_for_a_receipt_hears_of_failures_where_the_sender_is_not_read() -> None:
+    wanted = row(notify=Notify.SUCCESS | Notify.FAILURE)
+    customs = Customs(alerts_to=(IT,), own_mailboxes=OWN.own_mailboxes, receipts_to=RECEPTION)
+    assert _told(message(), _failed(wanted), customs=customs) == [(FAILED, ["reception@clinic.test"], [0])]
+    themselves = Customs(alerts_to=(IT,), own_mailboxes=OWN.own_mailboxes, receipts_to=mailbox("app@clinic.test"))
+    assert _told(message(), _failed(wanted), customs=themselves) == [(FAILED, ["it@clinic.test"], [0])]
+    assert _told(message(), _relayed(wanted), customs=themselves) == [(RELAYED, ["app@clinic.test"], [0])]
+
+
 @pytest.mark.parametrize(
     ("notify", "hours", "told_before", "sender", "due"),
     [
