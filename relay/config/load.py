@@ -14,7 +14,7 @@ from relay.config.problems import Fault, Problem
 from relay.config.section import FOLDER
 from relay.config.settings import Settings
 from relay.config.smtp_variables import HOST, document_of_variables
-from relay.config.unbuilt import refused, warned
+from relay.config.unbuilt import warned
 
 PLACES: Final = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
 
@@ -56,7 +56,7 @@ def loaded_from(document: Document, environ: Mapping[str, str], faults: Iterable
     path = Path(document.file)
     faults = [*faults, *apply_environment(document, environ)]
     draft = draft_of(document)
-    for found in (draft.faults, [*refused(document.tables), *impossible(draft, document.tables)]):
+    for found in (draft.faults, impossible(draft, document.tables)):
         told = {fault.path for fault in faults}
         faults += [fault for fault in found if fault.path not in told]
     problems = _in_order(document, faults)

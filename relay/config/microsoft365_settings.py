@@ -25,6 +25,14 @@ CLOUDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "china": ("smtp.partner.outlook.cn", "login.partner.microsoftonline.cn", "partner.outlook.cn"),
 }
 
+GRAPHS: Final[Mapping[str, str]] = {
+    "public": "graph.microsoft.com",
+    "us-gov-high": "graph.microsoft.us",
+    "us-gov-dod": "dod-graph.microsoft.us",
+    "china": "microsoftgraph.chinacloudapi.cn",
+}
+"""Graph's host, which is also the audience of its tokens: learn.microsoft.com/graph/deployments."""
+
 DELEGATED_SCOPE: Final = "https://outlook.office.com/SMTP.Send"
 """A person's sign-in asks for this in the public cloud, elsewhere for the same of the cloud's audience; msal adds
 offline_access itself."""
@@ -122,13 +130,14 @@ class Microsoft365Settings(UpstreamSettings):
     )
     cloud: Cloud = Field(default="public", description="the national cloud of the tenant")
     via: Literal["smtp", "graph"] = Field(
-        default="smtp", description="smtp, or graph where the tenant has SMTP AUTH switched off"
+        default="smtp",
+        description="smtp, or graph (HTTPS, host graph.microsoft.com) where the tenant has SMTP AUTH switched off",
     )
     authority: Annotated[str, AfterValidator(https_url)] = Field(
         default="", description="where tokens come from; default: the cloud's, with the tenant"
     )
     scope: Line = Field(default="", description="what the token is for; default: the cloud's, by credential")
-    max_connections: Count = Field(default=3, description="connections open at once")
+    max_connections: Count = Field(default=3, description="connections open at once; default with via graph: 4")
     messages_per_minute: Count | None = Field(default=30, description="messages in any 60 seconds, counted at MAIL")
     recipients_per_day: Count | None = Field(default=10000, description="recipients in any 24 hours")
     recipients_per_message: Count = Field(default=500, description="larger envelopes are split")
@@ -139,11 +148,11 @@ class Microsoft365Settings(UpstreamSettings):
         if not isinstance(value, dict):
             return value
         credential = value.get("credential") or _credential_meant(value)
-        smtp, login, audience = CLOUDS.get(str(value.get("cloud", "public")), CLOUDS["public"])
-        scope = f"https://{audience}/.default"
-        if credential == "device_code":
-            scope = DELEGATED_SCOPE if audience == CLOUDS["public"][2] else f"https://{audience}/SMTP.Send"
-        defaults: dict[str, object] = {"host": smtp, "scope": scope}
+        cloud = str(value.get("cloud", "public"))
+        cloud = cloud if cloud in CLOUDS else "public"
+        login = CLOUDS[cloud][1]
+        by_graph = value.get("via") == "graph"
+        defaults = _graph_defaults(cloud, credential) if by_graph else _smtp_defaults(cloud, credential)
         if value.get("preset") == "hve":
             # The limits of a mailbox are not those of a High Volume Email account.
             defaults |= {key: hve for key, hve in PRESETS["hve"].items() if key != "auth"}
@@ -155,10 +164,30 @@ class Microsoft365Settings(UpstreamSettings):
             defaults["credential"] = credential
         return defaults | value
 
+    @model_validator(mode="after")
+    def _https(self) -> "Microsoft365Settings":
+        if self.via == "graph" and self.security != "implicit":
+            raise mistake('security is not for via = "graph", which is HTTPS always', "leave it out")
+        return self
+
     @property
     def account(self) -> str | None:
         """The mailbox."""
         return self.mailbox
+
+
+def _smtp_defaults(cloud: str, credential: object) -> dict[str, object]:
+    smtp, _, audience = CLOUDS[cloud]
+    scope = f"https://{audience}/.default"
+    if credential == "device_code":
+        scope = DELEGATED_SCOPE if cloud == "public" else f"https://{audience}/SMTP.Send"
+    return {"host": smtp, "scope": scope}
+
+
+def _graph_defaults(cloud: str, credential: object) -> dict[str, object]:
+    graph = GRAPHS[cloud]
+    scope = f"https://{graph}/{'Mail.Send' if credential == 'device_code' else '.default'}"
+    return {"host": graph, "port": 443, "security": "implicit", "scope": scope, "max_connections": 4}
 
 
 def _credential_meant(table: Mapping[str, object]) -> str | None:

@@ -1,4 +1,4 @@
-"""Keys that are accepted although what they ask for isn't built yet: warned of by name, or refused."""
+"""Keys that are accepted although what they ask for isn't built yet: warned of by name."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,23 +38,12 @@ WARNED: Final = (
 )
 """`check` and `serve` warn of these and go on. What gets built is taken off the list."""
 
-REFUSED: Final = (Unbuilt("upstream", "via", values=("graph",)),)
-"""These are refused until they work: mail would go another way than asked for."""
-
-_INSTEAD: Final = {"via": '"smtp"'}
-
 
 def warned(tables: Mapping[str, Any]) -> Iterator[Fault]:
     """A warning for each key that has no effect yet."""
     for path, _ in _found(tables, WARNED):
         what = f'[identity."{path[-1]}"]' if path[0] == "identity" else f'"{path[-1]}"'
         yield Fault(path, f"{what} has no effect yet; it is read, and otherwise left alone")
-
-
-def refused(tables: Mapping[str, Any]) -> Iterator[Fault]:
-    """A problem for each key that can't be had yet."""
-    for path, value in _found(tables, REFUSED):
-        yield Fault(path, f'{path[-1]} = "{value}" is not built yet; write {_INSTEAD[str(path[-1])]} or leave it out')
 
 
 def _found(tables: Mapping[str, Any], unbuilt: tuple[Unbuilt, ...]) -> Iterator[tuple[KeyPath, object]]:

@@ -16,12 +16,14 @@ from relay.diagnosis.diagnosis import Diagnosis
 from relay.diagnosis.names import names_of
 from relay.doctor.findings import Finding, findings_of, findings_of_probe
 from relay.doctor.ses_findings import findings_of_ses
-from relay.doctor.steps import Result, Step
+from relay.doctor.steps import Result, Step, by_graph
+from relay.doctor.token_fault import may_send_large
 from relay.reply import Reply
 from relay.spool.records import Gate
 from relay.transfer.classification import Stage
 from relay.transfer.explanation import explanation_at
 from relay.upstream.contract import Upstream
+from relay.upstream.graph import Graph
 from relay.upstream.rehearsal import Trial
 from relay.upstream.ses import SesApi
 from relay.upstream.smarthost import Smarthost
@@ -32,6 +34,8 @@ PATIENCE: Final = 20.0
 _STAGES: Final = {
     Step.TOKEN: Stage.TOKEN,
     Step.AUTH: Stage.AUTH,
+    Step.PERMISSION: Stage.AUTH,
+    Step.MAILBOX: Stage.DATA,
     Step.MAIL: Stage.MAIL,
     Step.RCPT: Stage.RCPT,
     Step.RSET: Stage.MAIL,
@@ -68,13 +72,15 @@ async def checkup_of(
     """
     notes = [_held(gate)] if gate is not None else []
     told = False
-    if isinstance(upstream, Smarthost):
+    if isinstance(upstream, Smarthost | Graph):
         account = senders[0] if table.account is not None else None
         trials = [Trial(sender, recipient or account or sender) for sender in senders]
         seen = await upstream.examine(trials, _within(patience, admit))
         findings = findings_of(seen, table)
         if seen.limited:
             notes.append(f"MAIL was not tried as every sender: the limits of {name} leave no room for it now.")
+        if by_graph(table) and not may_send_large(seen.token):
+            notes.append("Messages above 3 MB need the permission Mail.ReadWrite too, which the token does not have.")
     elif isinstance(upstream, SesApi):
         looked = await upstream.look_at_account([str(sender) for sender in senders])
         findings, told = findings_of_ses(looked, table), looked.account is not None

@@ -33,6 +33,8 @@ def detail_of(step: Step, seen: Examination, upstream: UpstreamSettings) -> str:
         return token_detail(seen.token)
     if step is Step.EHLO:
         return _offer(seen.extensions)
+    if step in {Step.PERMISSION, Step.MAILBOX}:
+        return "a message to nobody was refused for having no recipient only" if step is Step.MAILBOX else ""
     if step is Step.AUTH:
         return f"{seen.mechanism} as {seen.username}" if seen.username else ""
     return _of_transaction(step, seen)

@@ -26,6 +26,8 @@ class Step(enum.StrEnum):
     TOKEN = "token"  # noqa: S105 - a step, not a password
     EHLO = "ehlo"
     AUTH = "auth"
+    PERMISSION = "permission"
+    MAILBOX = "mailbox"
     MAIL = "mail"
     RCPT = "rcpt"
     RSET = "rset"
@@ -79,6 +81,10 @@ def steps_of(upstream: UpstreamSettings) -> tuple[Step, ...]:
         return (Step.CONFIGURATION, Step.FOLDER)
     if isinstance(upstream, SesSettings) and upstream.via == "api":
         return SES_API
+    proxy = (Step.PROXY,) if upstream.proxy is not None else ()
+    if by_graph(upstream):
+        connecting = (Step.DNS, Step.PORT, *proxy, Step.TLS)
+        return (Step.CONFIGURATION, *connecting, Step.TOKEN, Step.AUTH, Step.PERMISSION, Step.MAILBOX)
     opening = {
         "implicit": (Step.TLS, Step.GREETING),
         "starttls": (Step.GREETING, Step.TLS),
@@ -86,7 +92,6 @@ def steps_of(upstream: UpstreamSettings) -> tuple[Step, ...]:
     }[upstream.security]
     token = (Step.TOKEN,) if _by_token(upstream) else ()
     login = (Step.AUTH,) if _by_login(upstream) else ()
-    proxy = (Step.PROXY,) if upstream.proxy is not None else ()
     return (Step.CONFIGURATION, Step.DNS, Step.PORT, *proxy, *opening, *token, Step.EHLO, *login, *REHEARSED)
 
 
@@ -108,12 +113,27 @@ def step_of(end: ConversationEnded, seen: Examination, upstream: UpstreamSetting
         if end.cause in AT_PROXY:
             return Step.PROXY if seen.peer else Step.PORT
         return Step.TLS if seen.peer and upstream.security == "implicit" else Step.PORT
+    if by_graph(upstream):
+        return _GRAPH.get((end.reply.code, str(end.reply.status)), Step.MAILBOX if end.cause is None else Step.AUTH)
     if end.phase is Phase.EHLO and upstream.security == "starttls" and not seen.secured:
         # The first EHLO only asks for STARTTLS; what is offered counts after it (RFC 3207 §4.2).
         return Step.GREETING
     if end.phase is Phase.EHLO and not seen.mechanism:
         return Step.EHLO
     return {Phase.GREETING: Step.GREETING, Phase.STARTTLS: Step.TLS}.get(end.phase, Step.AUTH)
+
+
+_GRAPH = {
+    (535, "5.7.8"): Step.AUTH,
+    (535, "5.7.1"): Step.PERMISSION,
+    (535, "5.7.0"): Step.PERMISSION,
+}
+"""Where Graph's refusals belong, by the reply that they are told as; all others are of the mailbox."""
+
+
+def by_graph(upstream: UpstreamSettings) -> bool:
+    """Tell whether the upstream is Microsoft Graph."""
+    return isinstance(upstream, Microsoft365Settings) and upstream.via == "graph"
 
 
 def _by_token(upstream: UpstreamSettings) -> bool:

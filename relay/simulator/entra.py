@@ -159,7 +159,7 @@ class Entra:
         if resource == scope or " " in scope:
             text = f"The provided value for scope {scope} is not valid. Client credential flows must have a scope"
             raise _Refused(400, "invalid_scope", 1002012, f"{text} value with /.default suffixed to the resource.")
-        if resource not in self._tokens.audiences:
+        if resource not in self._tokens.resources:
             raise _Refused(400, "invalid_resource", 500011, f"The resource principal named {resource} was not found.")
         return self._bearer(self._tokens.for_app(resource))
 
@@ -179,7 +179,7 @@ class Entra:
     def _for_user(self, sign_in: _SignIn) -> dict[str, object]:
         wanted = [scope for scope in sign_in.scope.split() if scope not in _PLAIN_SCOPES]
         resources = {scope.rpartition("/")[0] for scope in wanted}
-        if len(resources) != 1 or not resources <= set(self._tokens.audiences):
+        if len(resources) != 1 or not resources <= set(self._tokens.resources):
             raise self._refused("aadsts70011")
         names = [scope.rpartition("/")[2] for scope in wanted]
         granted = " ".join(USER_SCOPE if name == ".default" else name for name in names)

@@ -27,7 +27,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 
 STAGES = ("greeting", "offer", "ehlo", "starttls", "auth_line", "auth", "mail", "rcpt", "data", "final")
-AUTHORITY_STAGES = ("openid", "devicecode", "token")
+GRAPH_STAGES = ("sendmail", "draft", "recipients", "attachment", "session", "upload", "send", "delete")
+AUTHORITY_STAGES = ("openid", "devicecode", "token", *GRAPH_STAGES)
 AWS_STAGES = ("send_email", "get_account")
 
 
@@ -86,7 +87,7 @@ class ActiveFault:
 def known_faults() -> Mapping[str, Fault]:
     """Every failure that the data files describe, by name."""
     found: dict[str, Fault] = {}
-    for file in ("faults.toml", "authority_faults.toml", "aws_faults.toml"):
+    for file in ("faults.toml", "authority_faults.toml", "graph_faults.toml", "aws_faults.toml"):
         text = resources.files("relay.simulator").joinpath(file).read_text("utf-8")
         found |= {name: Fault(name=name, **entry) for name, entry in tomllib.loads(text).items()}
     return found

@@ -15,6 +15,7 @@ def guide(simulator: Simulator) -> str:
     lines = [
         f"Microsoft 365 at {host}:{simulator.microsoft365.port} (STARTTLS), mailbox {simulator.mailbox}",
         f"Entra at {simulator.authority_url}",
+        f'Microsoft Graph at {simulator.graph.origin}, for via = "graph" with port = {simulator.authority.port}',
         f"An Azure machine's identity at {simulator.entra.origin}, for AZURE_POD_IDENTITY_AUTHORITY_HOST",
         f"Google's tokens at {simulator.google.url}",
         f"Gmail at {host}:{simulator.gmail.port} (STARTTLS) and {host}:{simulator.gmail.implicit_port} (TLS)",

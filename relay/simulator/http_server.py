@@ -21,13 +21,14 @@ _IDLE = 75.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `path` decoded, header names in lower case."""
+    """One request; `path` decoded, header names in lower case; `oversize` where the body is not given for its size."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    oversize: bool = False
 
     def form(self) -> dict[str, str]:
         """Return the fields of a URL-encoded body; the last of a name counts."""
@@ -61,7 +62,10 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 class HttpServer:
-    """`port` is known once open. `answer` may raise `NoResponse`, nothing else; `largest` octets of a body."""
+    """`port` is known once open. `answer` may raise `NoResponse`, nothing else.
+
+    `largest`: octets of a body; a request with a larger one comes without it.
+    """
 
     def __init__(self, answer: Answer, largest: int = _BODY) -> None:
         self._answer = answer
@@ -119,6 +123,7 @@ class HttpServer:
 async def _request(protocol: h11.Connection, connection: Connection, largest: int) -> Request:
     head: h11.Request | None = None
     body = bytearray()
+    oversize = False
     while True:
         event: Any = protocol.next_event()
         if event is h11.NEED_DATA:
@@ -130,15 +135,16 @@ async def _request(protocol: h11.Connection, connection: Connection, largest: in
                 connection.write(protocol.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         elif isinstance(event, h11.Data):
             body += event.data
-            if len(body) > largest:
-                raise Hangup
+            oversize = oversize or len(body) > largest
+            if oversize:
+                body.clear()
         elif isinstance(event, h11.EndOfMessage) and head is not None:
-            return _as_request(head, bytes(body))
+            return _as_request(head, bytes(body), oversize)
         else:
             raise Hangup
 
 
-def _as_request(head: h11.Request, body: bytes) -> Request:
+def _as_request(head: h11.Request, body: bytes, oversize: bool) -> Request:
     target = urllib.parse.urlsplit(head.target.decode("latin-1"))
     return Request(
         method=head.method.decode("latin-1"),
@@ -146,4 +152,5 @@ def _as_request(head: h11.Request, body: bytes) -> Request:
         query=dict(urllib.parse.parse_qsl(target.query)),
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
         body=body,
+        oversize=oversize,
     )

@@ -48,7 +48,7 @@ class ManagedIdentity:
         resource, client = request.query.get("resource", ""), request.query.get("client_id")
         if not (self.system_assigned if client is None else client in self.user_assigned):
             return _error("invalid_request", "Identity not found")
-        if resource not in self._tokens.audiences:
+        if resource not in self._tokens.resources:
             text = f"AADSTS500011: The resource principal named {resource} was not found in the tenant."
             return _error("invalid_resource", text)
         await asyncio.to_thread(signing_key)

@@ -15,18 +15,23 @@ PROVIDERS = ("microsoft365", "gmail", "ses")
 
 
 def relay_toml(
-    simulator: Simulator, *providers: str, names: Mapping[str, str] | None = None, more: str = "", secrets: str = "env"
+    simulator: Simulator,
+    *providers: str,
+    names: Mapping[str, str] | None = None,
+    more: str = "",
+    secrets: str = "env",
+    graph: bool = False,
 ) -> str:
     """Return `[upstream.NAME]` tables for `providers` (default: all three); raises KeyError for an unknown one.
 
     `names`: the upstreams' names (default: office365, gmail, ses). `more`: lines to add to each table, such as
     `messages_per_minute = 600`. Secrets are in environment variables, see `environment`; with secrets="file" in files
-    of the simulator's directory.
+    of the simulator's directory. `graph`: Microsoft 365 by Graph in place of SMTP.
     """
     called = {"microsoft365": "office365", "gmail": "gmail", "ses": "ses", **(names or {})}
     tables = [
         f"[upstream.{_string(called[provider])}]\n"
-        + "".join(f"{key} = {value}\n" for key, value in _keys(simulator, provider, secrets).items())
+        + "".join(f"{key} = {value}\n" for key, value in _keys(simulator, provider, secrets, graph).items())
         + (more.strip() + "\n" if more else "")
         for provider in providers or PROVIDERS
     ]
@@ -42,7 +47,7 @@ def environment(simulator: Simulator) -> dict[str, str]:
     }
 
 
-def _keys(simulator: Simulator, provider: str, secrets: str) -> dict[str, str]:
+def _keys(simulator: Simulator, provider: str, secrets: str, graph: bool) -> dict[str, str]:
     server = {"microsoft365": simulator.microsoft365, "gmail": simulator.gmail, "ses": simulator.ses}[provider]
     place = {
         "type": _string(provider),
@@ -51,6 +56,8 @@ def _keys(simulator: Simulator, provider: str, secrets: str) -> dict[str, str]:
         "ca_file": _string(str(simulator.ca_file)),
     }
     if provider == "microsoft365":
+        if graph:
+            place |= {"via": _string("graph"), "port": str(simulator.authority.port)}
         senders = ", ".join(_string(sender) for sender in simulator.options.may_send_as)
         return place | {
             "authority": _string(simulator.authority_url),

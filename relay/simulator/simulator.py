@@ -26,6 +26,7 @@ from relay.simulator.entra import Entra
 from relay.simulator.faults import Faults
 from relay.simulator.gmail import Gmail
 from relay.simulator.google import GoogleAuthority
+from relay.simulator.graph import MOST_IN_REQUEST, Graph
 from relay.simulator.http_server import HttpServer
 from relay.simulator.mailbox import ReceivedMessage, ReceivedMessages
 from relay.simulator.managed_identity import ManagedIdentity
@@ -46,7 +47,8 @@ class Simulator:
     `entra`: the authority's state (`.requests`, `.grants`, `.client_secrets`, `.certificates.register(pem)`,
     `.federation.trust(issuer, subject)`, `.device_codes.approve(user_code, user)`, `.revoke_refresh_tokens()`);
     `managed_identity`: the endpoint of an Azure machine at the same origin; `google`: Google's (`.service_account()`,
-    `.refresh_token(user)`). `tokens`: `.expire()`, `.lifetime`, `.roles`.
+    `.refresh_token(user)`); `graph`: Microsoft Graph, at the same origin too (`.requests`, `.drafts`). `tokens`:
+    `.expire()`, `.lifetime`, `.roles`, `.graph_roles`.
     `aws`: `.account` (`.denied`, `.expire()`), `.ses` (the API), `.secrets_manager.secrets`, `.metadata`, `.sts`.
     `faults`: `.set(name, ...)`, `.clear()`. `violations`: breaches of the protocol by clients.
     """
@@ -58,6 +60,7 @@ class Simulator:
     entra: Entra
     managed_identity: ManagedIdentity
     google: GoogleAuthority
+    graph: Graph
     tokens: Tokens
     aws: Aws
     ca_file: Path
@@ -82,10 +85,14 @@ class Simulator:
             self.entra = Entra(options, self.tokens, self.premises.faults)
             self.managed_identity = ManagedIdentity(options, self.tokens, self.premises.faults)
             self.google = GoogleAuthority(options, self.premises.faults)
-            self.authority = HttpServer(Authorities(self.entra, self.managed_identity, self.google).answer)
+            self.graph = Graph(self.tokens, self.premises)
+            authorities = Authorities(self.entra, self.managed_identity, self.google, self.graph)
+            self.authority = HttpServer(authorities.answer, MOST_IN_REQUEST)
             exits.push_async_callback(self.authority.close)
             await self.authority.open(options.host, options.authority_port, context)
-            self.entra.origin = self.google.origin = f"https://{_url_host(self.host)}:{self.authority.port}"
+            self.entra.origin = self.google.origin = self.graph.origin = (
+                f"https://{_url_host(self.host)}:{self.authority.port}"
+            )
             self.microsoft365 = SmtpServer(
                 provider_named("microsoft365"), Microsoft365(options, self.tokens), self.premises
             )

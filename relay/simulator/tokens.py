@@ -27,6 +27,13 @@ CLOUD_AUDIENCES: Mapping[str, tuple[str, ...]] = {
     "china": ("https://partner.outlook.cn",),
 }
 """What a token for Exchange Online is for, by cloud: another cloud's audience opens nothing."""
+GRAPH_AUDIENCES: Mapping[str, str] = {
+    "public": "https://graph.microsoft.com",
+    "us-gov-high": "https://graph.microsoft.us",
+    "us-gov-dod": "https://dod-graph.microsoft.us",
+    "china": "https://microsoftgraph.chinacloudapi.cn",
+}
+"""What a token for Microsoft Graph is for, by cloud."""
 APP_ROLE = "SMTP.SendAsApp"
 USER_SCOPE = "SMTP.Send"
 
@@ -114,11 +121,15 @@ class Tokens:
         self._live: deque[str] = deque(maxlen=_REMEMBERED)
         self.lifetime = options.token_lifetime
         self.roles: tuple[str, ...] = (APP_ROLE,)
+        self.graph_roles: tuple[str, ...] = ("Mail.Send", "Mail.ReadWrite")
         self.audiences = CLOUD_AUDIENCES[options.cloud]
+        self.graph_audience = GRAPH_AUDIENCES[options.cloud]
+        self.resources = (*self.audiences, self.graph_audience)
 
     def for_app(self, audience: str) -> str:
         """Return a token for the application itself, by client credentials."""
-        return self._issue({"aud": audience, "appidacr": "1", "idtyp": "app", "roles": list(self.roles)})
+        roles = self.graph_roles if audience == self.graph_audience else self.roles
+        return self._issue({"aud": audience, "appidacr": "1", "idtyp": "app", "roles": list(roles)})
 
     def for_user(self, audience: str, user: str, scope: str) -> str:
         """Return a token for a user who has signed in."""
@@ -157,6 +168,14 @@ class Tokens:
         if APP_ROLE in claims.get("roles", []):
             return True
         return USER_SCOPE in str(claims.get("scp", "")).split() and str(claims.get("upn")).lower() == mailbox
+
+    def for_graph(self, token: str) -> dict[str, Any] | None:
+        """Judge as Microsoft Graph does: ours, alive, and for this service; return what it claims, else None."""
+        claims = verified(token)
+        if claims is None or claims.get("uti") not in self._live:
+            return None
+        meant = claims.get("aud") == self.graph_audience and claims.get("tid") == self._options.tenant
+        return claims if meant else None
 
     def _issue(self, particular: Mapping[str, object]) -> str:
         now = int(time.time())

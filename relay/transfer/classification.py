@@ -145,7 +145,7 @@ _HOLDS: Mapping[Cause | None, HoldReason] = {
     Cause.PROXY_SECRET_UNAVAILABLE: HoldReason.SECRET,
     Cause.PROXY_LOGIN_REFUSED: HoldReason.SECRET,
 }
-_FAILURES = frozenset({Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE})
+_FAILURES = frozenset({Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE, Cause.NOT_CARRIED})
 
 
 def _row(key: str, entry: Mapping[str, Any]) -> Row:

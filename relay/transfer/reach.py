@@ -23,13 +23,21 @@ class Reach:
         """True between a failure and the next success."""
         return self.trial_at is not None
 
-    def failed(self, reply: Reply | None, at: int, queue: QueueSettings, chance: float) -> None:
-        """A conversation failed before MAIL: the next trial comes after a longer pause."""
+    def failed(self, reply: Reply | None, at: int, queue: QueueSettings, chance: float, pause: float = 0.0) -> None:
+        """A conversation failed before MAIL: the next trial comes after a longer pause, or the one that was asked for.
+
+        `pause` in seconds, 0 where the upstream asked for none.
+        """
         if self.trial_at is None:
             self.since_at = at
-        self.trial_at = next_probe(self.failures, at, queue, chance)
+        self.trial_at = at + round(1000 * pause) if pause else next_probe(self.failures, at, queue, chance)
         self.failures += 1
         self.reply = reply
+
+    def put_off(self, at: int, pause: float) -> None:
+        """While it is down already, somebody heard of a longer pause."""
+        if self.trial_at is not None:
+            self.trial_at = max(self.trial_at, at + round(1000 * pause))
 
     def succeeded(self) -> None:
         """A conversation got as far as MAIL."""

@@ -96,7 +96,7 @@ class Standing:
         if hold is not None:
             await self._hold(hold, trial=trial)
         elif unreachable(conversation):
-            await self._failed(conversation.reply, trial=trial)
+            await self._failed(conversation.reply, conversation.pause, trial=trial)
         else:
             self.reach.succeeded()
             if trial or self.gate is None:
@@ -130,7 +130,7 @@ class Standing:
             around.journal.upstream_held(gate, diagnosis_of_gate(gate, around.settings.upstream))
             await self._alerts.held(gate)
 
-    async def _failed(self, said: Reply | None, *, trial: bool) -> None:
+    async def _failed(self, said: Reply | None, pause: float, *, trial: bool) -> None:
         around = self._around
         at, queue, gate = around.clock(), around.settings.queue, self.gate
         if gate is not None:
@@ -138,7 +138,9 @@ class Standing:
                 around.journal.warned("probe_failed", upstream=self._upstream, reply=str(said))
             return
         if trial or not self.reach.down:
-            self.reach.failed(said, at, queue, around.chance())
+            self.reach.failed(said, at, queue, around.chance(), pause)
+        elif pause:
+            self.reach.put_off(at, pause)
         seconds = (at - self.reach.since_at) / 1000
         if seconds >= around.settings.alerts.stuck_after:
             await self._alerts.stuck(self._upstream, said, round(seconds / 60))

@@ -12,7 +12,9 @@ from relay.transfer.classification import Named, Occasion, Stage, outcome_for, s
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed, Scope, Uncertain
 from relay.upstream.contract import Cause, Conversation, Phase
 
-_OF_THE_MESSAGE = frozenset({Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE, Cause.CONTENT_UNREADABLE, Cause.LEASE_LOST})
+_OF_THE_MESSAGE = frozenset(
+    {Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE, Cause.NOT_CARRIED, Cause.CONTENT_UNREADABLE, Cause.LEASE_LOST}
+)
 _ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[\w.-]*\w")
 _NO_ANSWER = reply(451, "4.4.2", "The conversation ended without an answer")
 
@@ -31,8 +33,12 @@ def outcome_of_probe(conversation: Conversation, provider: Provider) -> Outcome:
 
 
 def unreachable(conversation: Conversation) -> bool:
-    """True where the conversation failed before MAIL for a reason that has nothing to do with the message."""
-    return conversation.phase < Phase.MAIL and conversation.cause not in _OF_THE_MESSAGE
+    """True where the conversation failed before MAIL for a reason that has nothing to do with the message.
+
+    So it is too where the upstream wants to be left alone for a while.
+    """
+    before_mail = conversation.phase < Phase.MAIL and conversation.cause not in _OF_THE_MESSAGE
+    return before_mail or conversation.pause > 0
 
 
 def account_hold(outcomes: Sequence[Outcome]) -> Hold | None:

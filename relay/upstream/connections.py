@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-
-from relay.upstream.connection import Connection
+from typing import Generic, Protocol, TypeVar
 
 IDLE_LIMIT = 60.0
 """Seconds that a connection is kept without work. Exchange hangs up after minutes; a busy clinic's next message comes
@@ -16,14 +15,38 @@ GRACE = 10.0
 """Seconds that closing waits for messages on their way: cut off behind its final dot, one may arrive twice."""
 
 
-class Connections:
+class Keepable(Protocol):
+    """A connection as far as keeping it goes. `kept`: it had been idle before; times are the loop's."""
+
+    kept: bool
+    opened_at: float
+    idle_since: float
+
+    @property
+    def usable(self) -> bool:
+        """True while it can be used once more."""
+        ...
+
+    async def quit(self) -> None:
+        """Close it politely. Never raises but for cancellation."""
+        ...
+
+    def abort(self) -> None:
+        """Close it at once."""
+        ...
+
+
+Kept = TypeVar("Kept", bound=Keepable)
+
+
+class Connections(Generic[Kept]):
     """Gives out connections one user at a time. The provider never sees more than `limit` of them open.
 
     `open_one` returns a connection that is logged in, or raises; `lost` of each is to be given to it as its callback.
     """
 
     def __init__(
-        self, limit: int, session_limit: float, open_one: Callable[[], Awaitable[Connection]], idle: float = IDLE_LIMIT
+        self, limit: int, session_limit: float, open_one: Callable[[], Awaitable[Kept]], idle: float = IDLE_LIMIT
     ) -> None:
         self._open_one = open_one
         self._session_limit = session_limit
@@ -31,8 +54,8 @@ class Connections:
         self._limit = limit
         # Whoever holds a slot has a connection, opens one, or closes one; an idle connection stands for a free slot.
         self._slots = asyncio.Semaphore(limit)
-        self._idle: list[Connection] = []
-        self._open: set[Connection] = set()
+        self._idle: list[Kept] = []
+        self._open: set[Kept] = set()
         self._timer: asyncio.TimerHandle | None = None
         # uvloop's handle of a call whose time has come already does not tell its time.
         self._timer_at = 0.0
@@ -47,7 +70,7 @@ class Connections:
         """Connections open now."""
         return len(self._open)
 
-    async def acquire(self, *, fresh: bool = False) -> Connection:
+    async def acquire(self, *, fresh: bool = False) -> Kept:
         """Return a connection, the one used last where one is idle; `fresh`: a new one. Raises ConversationEnded."""
         await self._slots.acquire()
         try:
@@ -73,7 +96,7 @@ class Connections:
                 await self._quit(self._idle.pop())
             yield
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: Kept) -> None:
         """Take a connection back, to be used again where it is usable."""
         if connection.usable and not self._closed:
             connection.idle_since = asyncio.get_running_loop().time()
@@ -84,7 +107,7 @@ class Connections:
             self._open.discard(connection)
         self._slots.release()
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: Kept) -> None:
         """Forget a connection that the network closed."""
         self._open.discard(connection)
         if connection in self._idle:
@@ -117,21 +140,21 @@ class Connections:
             for _ in range(taken):
                 self._slots.release()
 
-    async def _opened(self) -> Connection:
+    async def _opened(self) -> Kept:
         connection = await self._open_one()
         self._open.add(connection)
         return connection
 
-    async def _quit(self, connection: Connection) -> None:
+    async def _quit(self, connection: Kept) -> None:
         try:
             await connection.quit()
         finally:
             self._open.discard(connection)
 
-    def _fit(self, connection: Connection) -> bool:
+    def _fit(self, connection: Kept) -> bool:
         return connection.usable and asyncio.get_running_loop().time() < self._ends_at(connection)
 
-    def _ends_at(self, connection: Connection) -> float:
+    def _ends_at(self, connection: Kept) -> float:
         return min(connection.opened_at + self._session_limit, connection.idle_since + self._idle_limit)
 
     def _watch(self) -> None:

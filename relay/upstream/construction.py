@@ -22,6 +22,7 @@ from relay.upstream.contract import Upstream
 from relay.upstream.credentials import CredentialSource
 from relay.upstream.google import app_password
 from relay.upstream.google_tokens import GoogleTokens, google_purpose
+from relay.upstream.graph import Graph
 from relay.upstream.managed_identity import ManagedIdentityTokens
 from relay.upstream.microsoft import MicrosoftTokens, token_purpose
 from relay.upstream.passwords import KeptPassword, NoCredential
@@ -44,6 +45,8 @@ def upstream_of(name: str, settings: Settings, secrets: Secrets) -> Upstream:
         return Capture(name, capture_directory(settings.state_dir, name), table.keep)
     if isinstance(table, SesSettings) and table.via == "api":
         return ses_api(name, table, secrets)
+    if isinstance(table, Microsoft365Settings) and table.via == "graph":
+        return graph_of(name, table, secrets, secrets.environ_without(withheld_variables(settings)))
     trust = Trust(table.verify, table.ca_file, getattr(table, "client_certificate", None))
     return Smarthost(
         name,
@@ -78,6 +81,19 @@ def ses_api(name: str, table: SesSettings, secrets: Secrets) -> SesApi:
     return SesApi(name, table.host, aws, largest=largest, long_lines=table.long_lines == "reencode")
 
 
+def graph_of(name: str, table: Microsoft365Settings, secrets: Secrets, environ: Mapping[str, str]) -> Upstream:
+    """Return the upstream of a mailbox at Microsoft Graph."""
+    return Graph(
+        name,
+        table.mailbox,
+        _route_of(table, secrets),
+        Trust(table.verify, table.ca_file),
+        mailbox_tokens(name, table, secrets, environ),
+        max_connections=table.max_connections,
+        session_limit=table.session_limit,
+    )
+
+
 def capture_directory(state_dir: Path, name: str) -> Path:
     """Return the maildir of an upstream that captures; a name that is no file's name becomes a fingerprint."""
     plain = name if _PLAIN_NAME.fullmatch(name) else hashlib.sha256(name.encode("utf-8")).hexdigest()[:32]
@@ -89,10 +105,7 @@ def credential_source(
 ) -> CredentialSource:
     """Return where the credential of an upstream comes from; a command that prints it finds `environ`."""
     if isinstance(table, Microsoft365Settings):
-        store = TokenStore(secrets.store, name, token_purpose(table))
-        if table.credential == "managed_identity":
-            return MailboxTokens(name, table.mailbox, store, ManagedIdentityTokens(table).fetch)
-        return MailboxTokens(name, table.mailbox, store, MicrosoftTokens(name, table, secrets, environ).fetch)
+        return mailbox_tokens(name, table, secrets, environ)
     if isinstance(table, GmailSettings) and table.app_password is not None:
         return KeptPassword(table.host, table.username, table.app_password, secrets, app_password)
     if isinstance(table, GmailSettings):
@@ -111,3 +124,13 @@ def _ses_password(table: SesSettings, username: str, secrets: Secrets) -> Creden
         derived = functools.partial(smtp_password, region=table.region)
         return KeptPassword(table.host, username, table.secret_access_key, secrets, derived)
     return KeptPassword(table.host, username, table.password, secrets) if table.password else NoCredential()
+
+
+def mailbox_tokens(
+    name: str, table: Microsoft365Settings, secrets: Secrets, environ: Mapping[str, str]
+) -> MailboxTokens:
+    """Return where the tokens for a mailbox at Microsoft 365 come from."""
+    store = TokenStore(secrets.store, name, token_purpose(table))
+    if table.credential == "managed_identity":
+        return MailboxTokens(name, table.mailbox, store, ManagedIdentityTokens(table).fetch)
+    return MailboxTokens(name, table.mailbox, store, MicrosoftTokens(name, table, secrets, environ).fetch)

@@ -54,6 +54,7 @@ class Cause(enum.StrEnum):
     AUTH_MISSING = "auth_missing"
     SMTPUTF8_MISSING = "smtputf8_missing"
     TOO_LARGE = "too_large"
+    NOT_CARRIED = "not_carried"
     CONTENT_UNREADABLE = "content_unreadable"
     LEASE_LOST = "lease_lost"
     SENDER_NOT_ALLOWED = "sender_not_allowed"
@@ -66,7 +67,8 @@ class Conversation:
     `reply` ended the conversation: the final reply in phase DONE, else the one that stopped it. Where nobody said one
     (`cause` says why) it is a reply of ours, but for an end in phase FINAL_DOT without an answer: then it is None, and
     nobody can know whether the message was taken. `challenge` is the decoded 334 of a refused token, for diagnosis.
-    `dsn` tells that the upstream took over the duty to notify (RFC 3461).
+    `dsn` tells that the upstream took over the duty to notify (RFC 3461). `pause`: for how many seconds the upstream
+    wants to be left alone (HTTP's Retry-After); 0 where it does not say.
     """
 
     phase: Phase
@@ -75,6 +77,7 @@ class Conversation:
     cause: Cause | None = None
     challenge: str | None = None
     dsn: bool = False
+    pause: float = 0.0
 
     @property
     def ambiguous(self) -> bool:

@@ -84,7 +84,7 @@ class Examination:
         admit: Admit,
     ) -> None:
         """Connect, log in, rehearse each of the trials. Raises ConversationEnded."""
-        self.addresses = await _addresses(route)
+        self.addresses = await addresses_at(route)
         connection = Connection(route, _nobody)
         try:
             await self._open(connection, context)
@@ -135,7 +135,8 @@ def protection_of(tls: Any) -> Protection | None:
     return Protection(version, names, _printable(made_by), expires_at)
 
 
-async def _addresses(route: Route) -> tuple[str, ...]:
+async def addresses_at(route: Route) -> tuple[str, ...]:
+    """Return the addresses of the host that is connected to, which may be a proxy's. Raises ConversationEnded."""
     proxy = route.proxy
     host, port = (route.host, route.port) if proxy is None else (proxy.url.host, proxy.url.port)
     try:

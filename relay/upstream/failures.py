@@ -132,6 +132,7 @@ _WORDS = {
     Cause.AUTH_MISSING: (454, "4.7.4", "{host} does not offer AUTH as configured"),
     Cause.SMTPUTF8_MISSING: (550, "5.6.7", "{host} cannot take addresses or headers that are not ASCII"),
     Cause.TOO_LARGE: (552, "5.3.4", "The message is larger than {host} takes"),
+    Cause.NOT_CARRIED: (554, "5.6.3", "The message cannot go by {host}: its text, or what is signed, is above 3 MB"),
     Cause.CONTENT_UNREADABLE: (451, "4.3.0", "The message could not be read from the spool"),
     Cause.SENDER_NOT_ALLOWED: (550, "5.7.1", "{host} may not send as the sender of the message"),
     Cause.LEASE_LOST: (451, "4.3.0", "The attempt was taken over before the message was complete"),

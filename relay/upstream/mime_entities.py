@@ -80,6 +80,11 @@ class Structure:
         return bool(self._boundaries)
 
     @property
+    def depth(self) -> int:
+        """How many multiparts are open."""
+        return len(self._boundaries)
+
+    @property
     def sealed(self) -> bool:
         """True within multipart/signed: one changed octet there breaks the signature (RFC 1847 §2.1)."""
         return any(signed for _, signed in self._boundaries)

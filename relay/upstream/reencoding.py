@@ -2,7 +2,7 @@
 
 A first reading finds the parts that need it, so that all others pass unchanged; a second gives the result. Both
 stream. Header fields are left as they are: raw 8-bit ones have no equivalent that every reader understands. What a
-multipart/signed covers is never touched.
+multipart/signed covers is never touched. Quoted-printable becomes base64 where a provider can't be trusted with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from relay.envelope import Content
 from relay.upstream.mime_entities import HEADER_LIMIT, Header, Lines, Structure, header_of
-from relay.upstream.transfer_encodings import Base64, BodyEncoder, QuotedPrintable, Rewrapped, Unchanged
+from relay.upstream.transfer_encodings import (
+    Base64,
+    Base64OfQuotedPrintable,
+    BodyEncoder,
+    QuotedPrintable,
+    Rewrapped,
+    Unchanged,
+)
 
 LONGEST_LINE = 998
 """Octets of a line without its CRLF (RFC 5322 §2.1.1)."""
@@ -37,7 +44,15 @@ class Reencoded:
 
 async def reencoded(content: Content, *, eight_bit: bool, long_lines: bool) -> Content:
     """Return content without what the flags name, as far as its MIME structure allows; itself where nothing is."""
-    survey = _Survey(eight_bit, long_lines)
+    return await _surveyed(content, _Survey(eight_bit, long_lines))
+
+
+async def without_quoted_printable(content: Content) -> Content:
+    """Return content whose bodies in quoted-printable are in base64, but for signed ones; itself where none is."""
+    return await _surveyed(content, _QuotedPrintableSurvey())
+
+
+async def _surveyed(content: Content, survey: _Survey) -> Content:
     lines = Lines()
     async for chunk in content.chunks():
         for piece in lines.of(chunk):
@@ -169,6 +184,18 @@ class _Survey(_Walk):
         return b""
 
 
+class _QuotedPrintableSurvey(_Survey):
+    """Finds the leaves in quoted-printable."""
+
+    def __init__(self) -> None:
+        super().__init__(eight_bit=False, long_lines=False)
+
+    def _leaf_begins(self, header: Header, sealed: bool) -> bytes:
+        if header.encoding == "quoted-printable" and not sealed:
+            self._found.add(self._leaf)
+        return b""
+
+
 class _Conversion(_Walk):
     """Encodes the leaves named, and says in the headers what became of them."""
 
@@ -192,6 +219,9 @@ class _Conversion(_Walk):
         if header.encoding == "base64":
             self._encoder = Rewrapped()
             return header.octets
+        if header.encoding == "quoted-printable":
+            self._encoder = Base64OfQuotedPrintable()
+            return header.with_encoding("base64")
         text = header.fields.get_content_maintype() == "text"
         self._encoder = QuotedPrintable() if text else Base64()
         return header.with_encoding("quoted-printable" if text else "base64")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Awaitable, Sequence
 
 from relay.envelope import Content, Envelope
@@ -18,7 +16,7 @@ from relay.upstream.reencoding import reencoded
 from relay.upstream.rehearsal import Trial
 from relay.upstream.tokens import MailboxTokens
 from relay.upstream.transaction import Transaction
-from relay.upstream.trust import Trust
+from relay.upstream.trust import KeptContext, Trust
 
 
 class Smarthost:
@@ -39,12 +37,11 @@ class Smarthost:
     ) -> None:
         self._name = name
         self._route = route
-        self._trust = trust
         self._source = source
         self._auth = auth
         self._reencode_long_lines = reencode_long_lines
-        self._context: tuple[ssl.SSLContext, tuple[float | None, ...]] | None = None
-        self._connections = Connections(max_connections, session_limit, self._open, idle_limit)
+        self._context = KeptContext(trust, route.host)
+        self._connections = Connections[Connection](max_connections, session_limit, self._open, idle_limit)
 
     def __repr__(self) -> str:
         return f"<Smarthost {self._name} {self._route.host}:{self._route.port} {self._connections!r}>"
@@ -89,7 +86,7 @@ class Smarthost:
         found = Examination()
         credential = await found.credential_from(self._source)
         try:
-            context = await self._tls_context() if self._route.security != "none" else None
+            context = await self._context.current() if self._route.security != "none" else None
             async with self._connections.aside():
                 await found.converse(self._route, context, credential, self._auth, trials, admit)
         except ConversationEnded as end:
@@ -143,7 +140,7 @@ class Smarthost:
         return await self._opened(await self._source.credential(credential))
 
     async def _opened(self, credential: Credential) -> Connection:
-        context = await self._tls_context() if self._route.security != "none" else None
+        context = await self._context.current() if self._route.security != "none" else None
         connection = Connection(self._route, self._connections.lost)
         try:
             await connection.open(context)
@@ -156,17 +153,6 @@ class Smarthost:
             connection.abort()
             raise
         return connection
-
-    async def _tls_context(self) -> ssl.SSLContext:
-        """Return the context, made anew when one of its files has changed."""
-        try:
-            stamp = self._trust.stamp()
-            if self._context is None or self._context[1] != stamp:
-                self._context = await asyncio.to_thread(self._trust.context), stamp
-        except OSError as error:
-            said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self._route.host, "ca_file or client_certificate")
-            raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error
-        return self._context[0]
 
 
 async def _readable(reading: Awaitable[Content]) -> Content | None:

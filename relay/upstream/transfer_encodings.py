@@ -70,6 +70,28 @@ class Base64:
         return base64_lines(rest)
 
 
+class Base64OfQuotedPrintable:
+    """For quoted-printable that is to be base64: the octets that it stands for, line ends included."""
+
+    def __init__(self) -> None:
+        self._base64 = Base64()
+        self._line = b""
+
+    def encoded(self, piece: bytes, *, ends: bool) -> bytes:
+        """Return full lines of base64."""
+        self._line += piece
+        if not ends:
+            return b""
+        # Blanks at a line's end are a transport's (RFC 2045 §6.7, rule 3).
+        line, self._line = self._line.rstrip(b" \t"), b""
+        soft = line.endswith(b"=")
+        return self._base64.encoded(binascii.a2b_qp(line[:-1] if soft else line), ends=not soft)
+
+    def finished(self, *, delimited: bool) -> bytes:
+        """Return the last line."""
+        return self._base64.finished(delimited=delimited)
+
+
 class Rewrapped:
     """For base64 that came on overlong lines: the same characters, 76 a line."""
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+
+from relay.upstream.contract import Cause, Phase
+from relay.upstream.failures import ConversationEnded, reply_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,26 @@ class Trust:
     def stamp(self) -> tuple[float | None, ...]:
         """Return the files' times of change, None where it can't be seen: another stamp asks for another context."""
         return tuple(_changed_at(file) for file in (self.ca_file, self.client_certificate) if file is not None)
+
+
+class KeptContext:
+    """The context of one upstream, made anew when one of its files has changed. `host` is named where that fails."""
+
+    def __init__(self, trust: Trust, host: str) -> None:
+        self._trust = trust
+        self._host = host
+        self._kept: tuple[ssl.SSLContext, tuple[float | None, ...]] | None = None
+
+    async def current(self) -> ssl.SSLContext:
+        """Return it. Raises ConversationEnded, phase SECRET."""
+        try:
+            stamp = self._trust.stamp()
+            if self._kept is None or self._kept[1] != stamp:
+                self._kept = await asyncio.to_thread(self._trust.context), stamp
+        except OSError as error:
+            said = reply_for(Cause.SECRET_UNAVAILABLE, Phase.SECRET, self._host, "ca_file or client_certificate")
+            raise ConversationEnded(Phase.SECRET, said, Cause.SECRET_UNAVAILABLE) from error
+        return self._kept[0]
 
 
 def _changed_at(file: Path) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 
 from relay.config.providers import Provider
@@ -9,6 +10,8 @@ from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.simulator.faults import Fault, known_faults
 from relay.transfer.explanation import explanation_of
+from relay.upstream.graph_answers import reply_of
+from relay.upstream.http_protocol import HttpAnswer
 from relay.upstream.ses_replies import ApiRefusal, reply_to
 from tests.unit.transfer.test_explanation import UPSTREAMS
 
@@ -18,6 +21,7 @@ PROVIDERS: dict[str | None, Provider] = {
     "imds": "microsoft365",
     "gmail": "gmail",
     "google": "gmail",
+    "graph": "microsoft365",
     "ses": "ses",
     "ses_api": "ses",
     None: "smtp",
@@ -192,6 +196,23 @@ DIAGNOSES = {
     "google_internal_failure": "gmail_no_temporary_login",
     "google_unauthorized_client": "google_delegation_missing",
     "google_revoked": "google_grant_expired",
+    "graph_access_denied": "graph_access_denied",
+    "graph_send_as_denied": "graph_send_as_denied",
+    "graph_invalid_user": "graph_no_mailbox",
+    "graph_mailbox_not_enabled": "graph_no_mailbox",
+    "graph_token_refused": "graph_token_refused",
+    "graph_throttled": "graph_throttled",
+    "graph_unavailable": "graph_throttled",
+    "graph_upload_throttled": "graph_throttled",
+    "graph_gateway_timeout": "transient",
+    "graph_internal_error": "transient",
+    "graph_session_too_small": "transient",
+    "graph_mime_invalid": "graph_mime",
+    "graph_too_large": "too_large",
+    "graph_message_too_large": "too_large",
+    "graph_submission_blocked": "bad_outbound_sender",
+    "graph_mailbox_full": "own_mailbox_full",
+    "graph_daily_limit": "submission_quota",
 }
 
 
@@ -200,6 +221,10 @@ def _reply(fault: Fault) -> Reply | None:
     if fault.provider == "ses_api" and fault.error:
         described = fault.description.format_map(defaultdict(lambda: "X"))
         return reply_to(ApiRefusal(fault.error, described, fault.status), "email.test")[1]
+    if fault.provider == "graph":
+        body = json.dumps({"error": {"code": fault.error, "message": fault.description}}).encode()
+        headers = {name.lower(): value for name, value in fault.headers.items()}
+        return reply_of(HttpAnswer(fault.status, headers, body), "graph.microsoft.com")[1] if fault.status else None
     if fault.error:
         described = fault.description.format_map(defaultdict(lambda: "X"))
         number = f"AADSTS{fault.code}: " if fault.code else ""

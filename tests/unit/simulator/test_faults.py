@@ -8,7 +8,7 @@ from relay.simulator.faults import AUTHORITY_STAGES, AWS_STAGES, STAGES, Faults,
 from relay.simulator.provider import provider_named, wire
 
 PROVIDERS = ("microsoft365", "gmail", "ses")
-AUTHORITIES = ("entra", "imds", "google")
+AUTHORITIES = ("entra", "imds", "google", "graph")
 AWS = "ses_api"
 WELL_FORMED = re.compile(rb"(?:(?P<code>[2345]\d\d)-[^\r\n]*\r\n)*[2345]\d\d [^\r\n]+\r\n")
 

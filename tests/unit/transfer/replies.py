@@ -15,6 +15,27 @@ SES: Provider = "ses"
 SMTP: Provider = "smtp"
 
 REPLIES: list[tuple[Provider, str, str, str]] = [
+    # Microsoft Graph, in the words of relay/upstream/graph_answers.toml
+    (
+        M365,
+        "auth",
+        "535 5.7.1 HTTP 403 ErrorAccessDenied: Access is denied. Check credentials and try again.",
+        "consent",
+    ),
+    (M365, "auth", "535 5.7.8 HTTP 401 InvalidAuthenticationToken: Access token validation failure.", "auth"),
+    (M365, "auth", "535 5.7.0 HTTP 403", "auth"),
+    (M365, "auth", "550 5.2.1 HTTP 404 ErrorInvalidUser: The requested user 'x@y.test' is invalid.", "licence"),
+    (M365, "auth", "550 5.2.1 HTTP 404 MailboxNotEnabledForRESTAPI: The mailbox is hosted on-premise.", "licence"),
+    (M365, "mail", "451 4.3.2 HTTP 429 ApplicationThrottled: Over its MailboxConcurrency limit.", "transient"),
+    (M365, "mail", "451 4.3.2 HTTP 503 ErrorServerBusy: The server cannot service this request.", "transient"),
+    (M365, "data", "554 5.2.0 HTTP 403 ErrorSendAsDenied: Cannot submit message.", "send_as, this From"),
+    (M365, "data", "554 5.6.0 HTTP 400 ErrorMimeContentInvalidBase64String: Invalid base64.", "permanent"),
+    (M365, "data", "552 5.3.4 HTTP 400 ErrorMessageSizeExceeded: The message exceeds the size.", "permanent"),
+    (M365, "data", "554 5.2.2 HTTP 403 ErrorQuotaExceeded: The mailbox has exceeded its quota.", "quota"),
+    (M365, "data", "554 5.2.0 HTTP 403 ErrorExceededMessageLimit: Cannot submit message.", "quota"),
+    (M365, "data", "550 5.1.8 HTTP 403 ErrorMessageSubmissionBlocked: The mailbox is blocked.", "licence"),
+    (M365, "data", "451 4.3.0 HTTP 400 BadRequest: Something that nobody has heard of.", "transient"),
+    (M365, "data", "451 4.3.0 HTTP 500 ErrorInternalServerError: The operation failed.", "transient"),
     # Exchange Online at AUTH
     (
         M365,

@@ -109,6 +109,7 @@ def test_ses_means_whom_it_names(named: Named, meaning: str) -> None:
         (Cause.AUTH_MISSING, Phase.AUTH, "auth"),
         (Cause.SMTPUTF8_MISSING, Phase.MAIL, "permanent"),
         (Cause.TOO_LARGE, Phase.MAIL, "permanent"),
+        (Cause.NOT_CARRIED, Phase.MAIL, "permanent"),
         (Cause.CONTENT_UNREADABLE, Phase.CONTENT, "transient"),
         (Cause.LEASE_LOST, Phase.CONTENT, "transient"),
         (Cause.SENDER_NOT_ALLOWED, Phase.MAIL, "send_as, this From"),

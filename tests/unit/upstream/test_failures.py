@@ -47,7 +47,8 @@ def test_causes(error: Exception, cause: Cause) -> None:
 @pytest.mark.parametrize("cause", list(Cause))
 def test_every_cause_has_words(cause: Cause) -> None:
     said = reply_for(cause, Phase.CONTENT, "mail.test")
-    permanent = cause in {Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE, Cause.SENDER_NOT_ALLOWED}
+    refused = {Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE, Cause.NOT_CARRIED, Cause.SENDER_NOT_ALLOWED}
+    permanent = cause in refused
     assert said.permanent is permanent
     assert said.status is not None
     assert said.status.severity == said.code // 100
