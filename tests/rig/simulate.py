@@ -43,6 +43,11 @@ class SimulateProcess:
 
     def messages(self) -> list[dict[str, Any]]:
         """What it received."""
-        with urllib.request.urlopen(f"http://{self.host}:10080/messages", timeout=10) as response:
-            found: list[dict[str, Any]] = json.load(response)
-            return found
+        found: list[dict[str, Any]] = self.control("messages")
+        return found
+
+    def control(self, path: str, **said: str) -> Any:
+        """Ask one of its controls, or tell it something."""
+        octets = json.dumps(said).encode() if said else None
+        with urllib.request.urlopen(f"http://{self.host}:10080/{path}", octets, timeout=10) as response:
+            return json.load(response)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import ssl
 import stat
 import subprocess
@@ -17,9 +18,16 @@ import pytest
 
 from tests.rig.ports import free_port
 from tests.rig.simulate import SimulateProcess
+from tests.rig.toml import toml_text
 from tests.rig.waiting import wait_until
 from tests.unit.cli.setup.powershell_text import literals_of
 
+TENANT = [
+    "--tenant",
+    "11111111-2222-3333-4444-555555555555",
+    "--client-id",
+    "66666666-7777-8888-9999-000000000000",
+]
 PASSWORD = "a pass word's \"%"
 ENVIRON = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
 
@@ -184,6 +192,39 @@ def test_no_to_what_is_shown_changes_nothing(tmp_path: Path, simulator: Simulate
     assert [path.read_text() for path in tmp_path.iterdir()] == ["# mine\n"]
 
 
+def test_a_person_signs_in_on_the_way(tmp_path: Path, simulator: SimulateProcess) -> None:
+    state = simulator.control("state")
+    place = {"host": simulator.host, "port": state["microsoft365"]["port"], "ca_file": state["ca_file"]}
+    upstream = {"type": "microsoft365", **place, "authority": state["authority"], "mailbox": "no-reply@clinic.test"}
+    upstream |= {"tenant": TENANT[1], "client_id": TENANT[3], "credential": "device_code"}
+    client = {"networks": ["127.0.0.0/8"], "upstream": "office365"}
+    settings = {"state_dir": "state", "client": {"other": client}, "upstream": {"office365": upstream}}
+    (tmp_path / "relay.toml").write_text(toml_text(settings))
+
+    dialogue = Dialogue(tmp_path)
+    dialogue.asked("Which provider sends the mail [microsoft365]")
+    dialogue.asked("Mailbox that sends [no-reply@clinic.test]")
+    dialogue.asked(f"Directory (tenant) ID [{TENANT[1]}]")
+    dialogue.asked(f"Application (client) ID [{TENANT[3]}]")
+    dialogue.asked("How Relay proves to be that application [device_code]")
+    dialogue.asked("Which application sends through Relay [other]")
+    dialogue.asked("How Relay knows it [network]")
+    dialogue.asked("Networks that it connects from [127.0.0.0/8]")
+    dialogue.asked("Addresses that it may send as")
+    dialogue.asked("Where Relay listens for it")
+    dialogue.asked("Encryption between the application and Relay")
+    dialogue.asked("Who is told by mail when something is wrong")
+    dialogue.asked("Write it [Y/n]")
+    dialogue.asked("Sign in to office365 now [Y/n]")
+    dialogue.terminal.expect(r"\r\n([A-Z0-9]{9})\r\n")
+    code = dialogue.terminal.match
+    assert isinstance(code, re.Match)
+    simulator.control("device", user_code=code[1])
+    dialogue.asked("Who gets a test message", "signed-in@example.test")
+    assert dialogue.ended() == 0, dialogue.shown
+    assert "office365 took a message" in dialogue.shown
+
+
 def run(folder: Path, *words: str, text: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     """`relay setup` without a terminal."""
     return subprocess.run(
@@ -290,9 +331,6 @@ def test_a_file_that_is_wrong_is_left_as_it_is(tmp_path: Path, text: str, said: 
     assert [path.read_text() for path in tmp_path.iterdir()] == [text]
 
 
-TENANT = ["--tenant", "clinic.onmicrosoft.com", "--client-id", "66666666-7777-8888-9999-000000000000"]
-
-
 def test_a_certificate_is_made_and_only_its_public_half_handed_over(tmp_path: Path) -> None:
     words = [
         "--yes",
@@ -355,3 +393,24 @@ def test_steps_as_json(tmp_path: Path) -> None:
     found = json.loads(run(tmp_path, "microsoft365", "--mailbox", "a@b.test", *TENANT, "--json").stdout)
     assert "New-ServicePrincipal" in found["script"]
     assert found["certificate"] is None
+
+
+def test_the_administrator_s_steps_ask_for_names_and_then_look(tmp_path: Path, simulator: SimulateProcess) -> None:
+    asked = Dialogue(tmp_path, "microsoft365")
+    asked.asked("Mailbox that sends", "reception")
+    asked.terminal.expect_exact("is not an e-mail address")
+    asked.asked("Mailbox that sends", "no-reply@clinic.test")
+    asked.asked("Directory (tenant) ID", TENANT[1])
+    asked.asked("Application (client) ID", TENANT[3])
+    assert asked.ended() == 0
+    assert "Set-CASMailbox -Identity 'no-reply@clinic.test'" in asked.shown
+
+    words = [*unattended(simulator, free_port()), "--client-password-env", "APPLICATION"]
+    assert run(tmp_path, *words, APPLICATION=PASSWORD).returncode == 0
+    configured = Dialogue(tmp_path, "microsoft365")
+    configured.asked("Is it done? See whether it works [y/N]", "y")
+    assert configured.ended() == 0
+    assert "Upstream rehearsal: application" in configured.shown
+    assert "all is well" in configured.shown
+    checked = run(tmp_path, "microsoft365", "--check", "--json")
+    assert json.loads(checked.stdout)["ok"] is True

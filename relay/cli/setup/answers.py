@@ -123,7 +123,11 @@ def _secret(
 
 
 def _usual(question: Question, known: Mapping[str, str], choices: Mapping[str, str]) -> str:
-    if question.key == "security" and known.get("listen", "").endswith(":465") and "implicit" in choices:
+    if (
+        question.key == "security"
+        and known.get("listen", "").partition(",")[0].endswith(":465")
+        and "implicit" in choices
+    ):
         return "implicit"
     if question.key == "security":
         return next(word for word in _SECURITIES if word in choices)

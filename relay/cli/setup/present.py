@@ -111,10 +111,21 @@ class Present:
         return next(iter(_table(self._tables.get("client"))), "")
 
     def _first_upstream(self) -> str:
-        used = self.client(self._first_client()).get("upstream")
-        first = used[0] if isinstance(used, list) and used else used
         upstreams = _table(self._tables.get("upstream"))
-        return first if isinstance(first, str) and first in upstreams else next(iter(upstreams), "")
+        used = upstreams_in(self.client(self._first_client()))
+        return next((name for name in (*used, *upstreams) if name in upstreams), "")
+
+
+def upstreams_in(client: Mapping[str, Any]) -> list[str]:
+    """Return the upstreams of a [client.NAME], in order: a name, a list, or lists in it that share the load."""
+    waiting, found = [client.get("upstream")], []
+    while waiting:
+        used = waiting.pop(0)
+        if isinstance(used, list):
+            waiting = [*used, *waiting]
+        elif isinstance(used, str):
+            found.append(used)
+    return found
 
 
 def _table(value: object) -> Mapping[str, Any]:

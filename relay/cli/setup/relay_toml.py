@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from relay.cli.setup.answers import Answers
 from relay.cli.setup.plain_name import plain_name
-from relay.cli.setup.present import Present
+from relay.cli.setup.present import Present, upstreams_in
 from relay.cli.setup.questions import questions
 from relay.cli.setup.toml_edit import Edit
 from relay.config.microsoft365_settings import CREDENTIAL_KEYS
@@ -50,7 +50,7 @@ def draft_of(
     _client(edit, present, answers, sealed)
     _listeners(edit, present, answers)
     if "alerts_to" in answers.texts or "alerts_to" in answers.removed:
-        edit.table(("alerts",), "Who is told when something is wrong, once a cause.", _asked(answers, "alerts"))
+        edit.table(("alerts",), "Who is told when something is wrong, once a cause.", _asked(answers, {}, "alerts"))
     return Draft(edit.text(), sealed)
 
 
@@ -70,13 +70,15 @@ def _names_of_secrets(present: Present, answers: Answers) -> dict[str, str]:
     return found
 
 
-def _asked(answers: Answers, *tables: str) -> dict[str, Any]:
-    """Return the keys that questions of these tables gave; None for those that are to be gone."""
+def _asked(answers: Answers, sealed: Mapping[str, str], *tables: str) -> dict[str, Any]:
+    """Return the keys that questions of these tables gave, in their order; None for those that are to be gone."""
     found: dict[str, Any] = {}
     for question in questions():
         if question.of not in tables or question.last or question.key in {"listen", "security"}:
             continue
-        if question.key in answers.texts:
+        if question.key in sealed:
+            found[question.setting] = {"sealed": sealed[question.key]}
+        elif question.key in answers.texts:
             found[question.setting] = question.value_of(answers[question.key])
         elif question.key in answers.removed and not question.quiet:
             found.setdefault(question.setting, None)
@@ -84,16 +86,15 @@ def _asked(answers: Answers, *tables: str) -> dict[str, Any]:
 
 
 def _general(edit: Edit, answers: Answers) -> None:
-    edit.top(_asked(answers, "general"))
+    edit.top(_asked(answers, {}, "general"))
 
 
 def _upstream(edit: Edit, answers: Answers, more: Mapping[str, Any], sealed: Mapping[str, str]) -> None:
     provider = answers["provider"]
     kind = "microsoft365" if provider == "simulator" else provider
-    keys: dict[str, Any] = {"type": kind, **_asked_of_upstream(answers), **more}
-    for question in questions():
-        if question.key in sealed and question.of != "client":
-            keys[question.setting] = {"sealed": sealed[question.key]}
+    keys: dict[str, Any] = {"type": kind, **_asked_of_upstream(answers, sealed), **more}
+    if provider == "simulator":
+        keys["client_secret"] = {"sealed": sealed["client_secret"]}
     if kind == "microsoft365":
         unfit = [key for word, own in CREDENTIAL_KEYS.items() if word != answers["credential"] for key in own]
         keys = dict.fromkeys((key for key in unfit if provider != "simulator"), None) | keys
@@ -103,8 +104,8 @@ def _upstream(edit: Edit, answers: Answers, more: Mapping[str, Any], sealed: Map
     edit.table(("upstream", answers["upstream"]), _of_provider(provider), keys, UPSTREAM_TYPES[kind])
 
 
-def _asked_of_upstream(answers: Answers) -> dict[str, Any]:
-    found = {} if answers["provider"] == "simulator" else _asked(answers, *UPSTREAM_TYPES)
+def _asked_of_upstream(answers: Answers, sealed: Mapping[str, str]) -> dict[str, Any]:
+    found = {} if answers["provider"] == "simulator" else _asked(answers, sealed, *UPSTREAM_TYPES)
     if "gmail_username" in answers.texts:
         found["username"] = found.pop("mailbox")
     if "gmail_credential" in answers.texts:
@@ -120,16 +121,13 @@ def _of_provider(provider: str) -> str:
 def _client(edit: Edit, present: Present, answers: Answers, sealed: Mapping[str, str]) -> None:
     from relay.config.client_settings import ClientSettings
 
-    keys = _asked(answers, "client")
+    keys = _asked(answers, sealed, "client")
     before = present.client(answers["client"])
     if answers["access"] == "network":
         keys |= {"username": None, "password": None}
     elif "username" not in before:
         keys |= {"networks": None}
-    if "client_password" in sealed:
-        keys["password"] = {"sealed": sealed["client_password"]}
-    used = before.get("upstream")
-    if used != answers["upstream"] and not (isinstance(used, list) and answers["upstream"] in used):
+    if answers["upstream"] not in upstreams_in(before):
         keys["upstream"] = answers["upstream"]
     edit.table(("client", answers["client"]), "The application.", keys, ClientSettings)
 

@@ -37,7 +37,7 @@ class Terminal:
 
     def text(self, question: Question, choices: Mapping[str, str], default: str) -> str:
         """Return an answer that will do; empty where an optional question was passed over."""
-        self._introduce(question)
+        self._introduce(question, removable=bool(default) and question.optional)
         for number, (word, meaning) in enumerate(choices.items(), 1):
             self.say(f"  {number}. {word:<{max(map(len, choices))}}  {meaning}")
         while True:
@@ -50,7 +50,7 @@ class Terminal:
 
     def secret(self, question: Question, *, keep: bool) -> Secret | None:
         """Return a secret, which is not shown; None where the present one is kept."""
-        self._introduce(question)
+        self._introduce(question, removable=False)
         hint = f" {KEEP}" if keep else ""
         while True:
             typed = self._input(f"{question.ask}{hint}", hidden=question.kind == "secret")
@@ -80,14 +80,12 @@ class Terminal:
                 return typed.startswith("y") if typed else default
             self.say("  type y or n", "red")
 
-    def _introduce(self, question: Question) -> None:
+    def _introduce(self, question: Question, *, removable: bool) -> None:
         self.say()
         if question.help:
             self.say(question.help, "dim")
-        if question.optional:
-            self.say(
-                "Enter takes what stands in brackets; - is for none." if not question.help else "- is for none.", "dim"
-            )
+        if removable:
+            self.say("Enter keeps what stands in brackets; - takes it away.", "dim")
 
     def _input(self, prompt: str, *, hidden: bool = False) -> str:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from relay.cli.doctor import say_checkup
 from relay.cli.link import Link, link_to
@@ -18,6 +18,8 @@ from relay.cli.setup.terminal import Terminal
 from relay.cli.test import say_outcome
 from relay.config.settings import Settings
 from relay.state_dir import holder_of
+
+_GUIDED: Final = ("microsoft365", "gmail", "ses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ def say_rest(settings: Settings, path: Path, answers: Answers, outcome: Outcome)
     say()
     say_card(settings, answers["client"], answers["application"])
     say()
-    if outcome.doctor is not None and not outcome.doctor["ok"] and answers["provider"] == "microsoft365":
-        say(f"What the tenant's administrator has to run: relay setup microsoft365 {answers['upstream']}")
+    if outcome.doctor is not None and not outcome.doctor["ok"] and answers["provider"] in _GUIDED:
+        say(f"What the administrator there has to do: relay setup {answers['provider']} {answers['upstream']}")
     if holder_of(settings.state_dir) is None:
         say(f"Start Relay: relay serve --config {path}   (as a service: systemctl restart relay)")
     say("Later: relay doctor, relay status; relay setup again changes these answers.")
