@@ -35,7 +35,7 @@ class SenderRoutes:
         Where the client's policy is to reject, upstreams that may not send as these are left out, unless all are.
         """
         identity = self._identity(authors, reverse_path)
-        ways = _ways(ways, identity)
+        ways = self._ways(ways, identity)
         if client.sender_policy != "reject":
             return ways
         shown = _shown(authors, reverse_path, identity)
@@ -61,7 +61,7 @@ class SenderRoutes:
         if client.sender_policy != "reject":
             return None
         identity = self._identity(authors, reverse_path)
-        ways = _ways(client.upstreams, identity)
+        ways = self._ways(client.upstreams, identity)
         masked = identity is not None and identity.from_ is not None
         minded = all(self._settings.upstream[way].own_senders for way in ways)
         if minded and not masked and any(author is None for author in authors):
@@ -75,6 +75,14 @@ class SenderRoutes:
         name = self._identities.named_for(str(first or ""))
         return self._settings.identity[name] if name is not None else None
 
+    def _ways(self, ways: tuple[str, ...], identity: IdentitySettings | None) -> tuple[str, ...]:
+        # An identity's own stands for all of the client's: another one's mailbox would show another face.
+        if identity is None or identity.upstream is None:
+            return ways
+        # Whose mail is only kept is being trained, and never mails anybody, whatever its From.
+        training = all(self._settings.upstream[way].type == "capture" for way in ways)
+        return ways if training else (identity.upstream,)
+
     def _allows(self, way: str, named: Iterable[Mailbox]) -> bool:
         return all(self._settings.upstream[way].sends_as(str(one)) for one in named)
 
@@ -84,11 +92,6 @@ class SenderRoutes:
         upstream = self._settings.upstream[ways[0]]
         wrong = next(one for one in named if not upstream.sends_as(str(one)))
         return replies.sender_rejected(wrong, ways[0], upstream.own_senders)
-
-
-def _ways(ways: tuple[str, ...], identity: IdentitySettings | None) -> tuple[str, ...]:
-    # An identity's own stands for all of the client's: another one's mailbox would show another face.
-    return (identity.upstream,) if identity is not None and identity.upstream is not None else ways
 
 
 def _shown(

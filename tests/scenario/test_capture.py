@@ -5,7 +5,8 @@ import json
 import mailbox
 import os
 import smtplib
-from email import message_from_bytes
+from email import message_from_bytes, message_from_string
+from email.utils import parseaddr
 from pathlib import Path
 
 import pytest
@@ -138,4 +139,26 @@ def test_notices_about_kept_mail_are_kept_too(start_relay: StartRelay) -> None:
             ["lab@clinic.test"],
         ]
         assert len(list((folder / "new").iterdir())) == 2
+        assert provider.accepted == []
+
+
+def test_a_training_system_mails_nobody_whatever_its_from(start_relay: StartRelay) -> None:
+    with ScriptedServer() as provider:
+        relay = start_relay(
+            {
+                "listener": {"submission": {"security": "none"}},
+                "client": {"training": {"networks": ["127.0.0.0/8"], "upstream": "sandbox"}},
+                "identity": {"north": {"match": ["@north.test"], "from": "post@clinic.test", "upstream": "isp"}},
+                "upstream": {
+                    "sandbox": {"type": "capture"},
+                    "isp": {"type": "smtp", "host": "127.0.0.1", "port": provider.port, "security": "none"},
+                },
+            }
+        )
+        with smtplib.SMTP("127.0.0.1", relay.port(), timeout=10) as client:
+            client.sendmail("dr@north.test", ["patient@example.test"], "From: dr@north.test\r\n\r\nx\r\n")
+        wait_until(lambda: asked(relay, "capture", "list") != [], "the message to be kept")
+        [kept] = asked(relay, "capture", "list")
+        [shown] = asked(relay, "capture", "show", kept["id"])
+        assert parseaddr(message_from_string(shown["content"])["From"])[1] == "post@clinic.test", "as it would be sent"
         assert provider.accepted == []
