@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from relay.config.aws_assertion import aws_assertion
 from relay.config.microsoft365_settings import Assertion
 from relay.config.problems import ConfigError
 from relay.config.secrets import Secret, file_secret
@@ -30,7 +31,9 @@ def assertion_of(place: Assertion, environ: Mapping[str, str] | None = None) -> 
 
     Blocks, up to `SECONDS`.
     """
-    if place.file is not None:
+    if place.aws is not None:
+        text, source = aws_assertion(place.aws), "AWS"
+    elif place.file is not None:
         text, source = file_secret(place.file).strip(), str(place.file)
     else:
         text, source = printed_by(place.command, environ).strip(), f"the command {place.command[0]:.{_SHOWN}}"

@@ -29,6 +29,8 @@ _CREDENTIALS: Final = {
     "PartialCredentialsError": "the AWS credentials are incomplete",
     "CredentialRetrievalError": _NONE,
     "UnrecognizedClientException": _REFUSED,
+    "InvalidClientTokenId": _REFUSED,
+    "SignatureDoesNotMatch": f"{_REFUSED}: the secret access key or the clock is wrong",
     "InvalidSignatureException": f"{_REFUSED}: the secret access key or the clock is wrong",
     "ExpiredTokenException": _REFUSED,
 }
@@ -53,6 +55,11 @@ def aws_secret(secret_id: str, key: str | None, client: Any = None) -> str:
     if not isinstance(text, str):
         raise ConfigError(f"{secret_id}: holds octets, not text; store it as a text")
     return text if key is None else _member(secret_id, text, key)
+
+
+def credential_trouble(reason: str) -> str | None:
+    """What is wrong with the credentials, by the name of an exception; None where it is about something else."""
+    return _CREDENTIALS.get(reason)
 
 
 def region_of(secret_id: str, environ: Mapping[str, str]) -> str | None:
@@ -94,8 +101,9 @@ def _unavailable(secret_id: str, error: Exception) -> ConfigError:
     if code in _LASTING:
         return ConfigError(f"{secret_id}: {_LASTING[code]}")
     reason = code or type(error).__name__
-    if reason in _CREDENTIALS:
-        return ConfigError(f"{secret_id}: {_CREDENTIALS[reason]} ({reason}); it is tried again", passing=True)
+    trouble = credential_trouble(reason)
+    if trouble is not None:
+        return ConfigError(f"{secret_id}: {trouble} ({reason}); it is tried again", passing=True)
     return ConfigError(
         f"{secret_id}: AWS Secrets Manager cannot be reached ({reason}); it is tried again", passing=True
     )

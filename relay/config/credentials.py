@@ -41,7 +41,7 @@ def _microsoft365(upstream: Microsoft365Settings, path: KeyPath, given: Mapping[
     if credential == "client_secret" and "client_secret" not in given:
         yield _missing(path, "client_secret", f'client_secret = {{ sealed = "{path[-1]}" }}, which credential asks for')
     if credential == "federated" and "assertion" not in given:
-        yield _missing(path, "assertion", 'assertion = { file = "..." } or { command = ["..."] }')
+        yield _missing(path, "assertion", 'assertion = { file = "..." }, { command = ["..."] } or { aws = "..." }')
     if credential == "certificate":
         yield from _certificate(path, given)
     for other, keys in CREDENTIAL_KEYS.items():

@@ -15,6 +15,7 @@ from relay.config.section import FOLDER
 from relay.config.settings import Settings
 from relay.config.smtp_variables import HOST, document_of_variables
 from relay.config.unbuilt import warned
+from relay.config.workload_identity import apply_workload_identity
 
 PLACES: Final = (Path("relay.toml"), Path("/etc/relay/relay.toml"))
 
@@ -55,6 +56,7 @@ def loaded_from(document: Document, environ: Mapping[str, str], faults: Iterable
     """What load makes of a document, in which `faults` were found; changes it to what the environment says."""
     path = Path(document.file)
     faults = [*faults, *apply_environment(document, environ)]
+    apply_workload_identity(document, environ)
     draft = draft_of(document)
     for found in (draft.faults, impossible(draft, document.tables)):
         told = {fault.path for fault in faults}

@@ -51,17 +51,22 @@ _DOMAIN: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A
 
 
 class Assertion(Section):
-    """Where the assertion of a federated credential comes from: a file, or what a command prints."""
+    """Where the assertion of a federated credential comes from: a file, what a command prints, or AWS."""
 
     file: FilePath | None = Field(default=None, description="the file with the assertion; read anew for every token")
     command: Annotated[tuple[Line, ...], BeforeValidator(several)] = Field(
         default=(), description="a command and its arguments; its output is the assertion"
     )
 
+    aws: Line | None = Field(
+        default=None, description="the audience for which AWS makes one, for the role of this machine, task or pod"
+    )
+
     @model_validator(mode="after")
     def _one_form(self) -> "Assertion":
-        if (self.file is None) == (not self.command):
-            raise mistake("needs a file or a command", 'write { file = "..." } or { command = ["..."] }')
+        if (self.file is not None) + bool(self.command) + (self.aws is not None) != 1:
+            cure = 'write { file = "..." }, { command = ["..."] } or { aws = "api://AzureADTokenExchange" }'
+            raise mistake("needs a file, a command or aws", cure)
         return self
 
 

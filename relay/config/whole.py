@@ -223,6 +223,10 @@ class _Examination:
     def _assertion(self, path: KeyPath, assertion: Assertion | None) -> Iterator[Fault]:
         if assertion is None or (*path, "file") in self._absent:
             return
+        if assertion.aws is not None:
+            if not installed():
+                yield Fault((*path, "aws"), INSTALL)
+            return
         if assertion.file is None:
             wrong = missing_command(assertion.command)
             if wrong is not None:

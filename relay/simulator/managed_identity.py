@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from pathlib import Path
 
 from relay.simulator.authority_fault import struck
 from relay.simulator.faults import Fault, Faults
@@ -18,7 +19,8 @@ PATH = "/metadata/identity/oauth2/token"
 class ManagedIdentity:
     """`system_assigned`: whether the machine has one; `user_assigned`: client IDs of others; `requests` counts.
 
-    A virtual machine's form and App Service's are understood, the latter with `header`.
+    A virtual machine's form and App Service's are understood, the latter with `header`; Azure Arc's where `arc_folder`
+    is where its agent would put the key that proves who asks.
     """
 
     def __init__(self, options: Options, tokens: Tokens, faults: Faults) -> None:
@@ -29,6 +31,8 @@ class ManagedIdentity:
         self.user_assigned: set[str] = set()
         self.header = secrets.token_hex(16)
         self.requests = 0
+        self.arc_folder: Path | None = None
+        self._arc_key = secrets.token_hex(32)
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
@@ -43,7 +47,9 @@ class ManagedIdentity:
         version = request.query.get("api-version")
         if version == "2019-08-01" and request.headers.get("x-identity-header") != self.header:
             return _error("unauthorized", "X-IDENTITY-HEADER is wrong", 401)
-        if version not in ("2018-02-01", "2019-08-01"):
+        if version == "2020-06-01" and (challenge := self._arc_challenge(request)) is not None:
+            return challenge
+        if version not in ("2018-02-01", "2019-08-01", "2020-06-01"):
             return _error("bad_request_102", "Required api-version parameter not specified")
         resource, client = request.query.get("resource", ""), request.query.get("client_id")
         if not (self.system_assigned if client is None else client in self.user_assigned):
@@ -65,6 +71,14 @@ class ManagedIdentity:
                 "token_type": "Bearer",
             }
         )
+
+    def _arc_challenge(self, request: Request) -> Response | None:
+        """Return the challenge to read a file that only the agent's group may; None once its content was shown."""
+        if self.arc_folder is None or request.headers.get("authorization") == f"Basic {self._arc_key}":
+            return None
+        path = self.arc_folder / "relay.key"
+        path.write_text(self._arc_key)
+        return Response(401, b"", "text/plain", {"WWW-Authenticate": f"Basic realm={path}"})
 
 
 def _error(error: str, description: str, status: int = 400) -> Response:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.config.microsoft365_settings import Microsoft365Settings
+from relay.reply import reply
 from relay.upstream.authority import Answered, access_token, session_for, unavailable
+from relay.upstream.contract import Cause, Phase
+from relay.upstream.failures import ConversationEnded
 from relay.upstream.msal_errors import request_errors
 from relay.upstream.token_store import TokenRecord
 
@@ -31,6 +34,8 @@ class ManagedIdentityTokens:
                 client = msal.ManagedIdentityClient(self._identity(), http_client=session)
                 result: dict[str, Any] = client.acquire_token_for_client(resource=resource_of(self.settings.scope))
             except request_errors() as error:
+                if isinstance(error, OSError) and error.filename is not None:
+                    raise _no_key(error) from error
                 raise unavailable(ENDPOINT, answered, error) from error
         return TokenRecord(record.purpose, access_token(ENDPOINT, answered, result))
 
@@ -43,6 +48,13 @@ class ManagedIdentityTokens:
         if identity.startswith("/"):
             return msal.UserAssignedManagedIdentity(resource_id=identity)
         return msal.UserAssignedManagedIdentity(client_id=identity)
+
+
+def _no_key(error: OSError) -> ConversationEnded:
+    """Return the end where Azure Arc's proof, a file for the group himds to read, is out of reach."""
+    why = error.strerror or "not there"
+    text = f"Azure Arc's key {error.filename} can't be read ({why}); put relay's user into the group himds"
+    return ConversationEnded(Phase.SECRET, reply(454, "4.7.0", text), Cause.SECRET_UNAVAILABLE)
 
 
 def resource_of(scope: str) -> str:
