@@ -171,6 +171,8 @@ class Microsoft365Settings(UpstreamSettings):
 
     @model_validator(mode="after")
     def _https(self) -> "Microsoft365Settings":
+        if self.via == "graph" and self.preset is not None:
+            raise mistake(f'preset = "{self.preset}" is for SMTP, not for via = "graph"', "leave one of the two out")
         if self.via == "graph" and self.security != "implicit":
             raise mistake('security is not for via = "graph", which is HTTPS always', "leave it out")
         return self
