@@ -46,10 +46,11 @@ class Ends(Protocol):
 class Attempt:
     """Offers the claim and reports; it is also the upstream's Clearance.
 
-    `past_dot` tells that the message may have been taken, so that an end without an answer is uncertain; `counted`
-    that it was counted against the upstream's limits. `trial`: nothing else is sent, to find out how the upstream is.
-    `valid` tells before the final dot whether the claim is still ours. `face` is how the message is to look: `note`
-    says what was done to it, `stands_in` that the upstream could not tell who is to hear of its arrival: we do.
+    `reached` tells that the upstream was ready for MAIL; `counted` that it was counted against its limits; `past_dot`
+    that the message may have been taken, so that an end without an answer is uncertain. `trial`: nothing else is sent,
+    to find out how the upstream is. `valid` tells before the final dot whether the claim is still ours. `face` is how
+    the message is to look: `note` says what was done to it, `stands_in` that the upstream could not tell who is to hear
+    of its arrival: we do.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Attempt:
         self.claim = claim
         self.ends = ends
         self.trial = trial
+        self.reached = False
         self.counted = False
         self.past_dot = False
         self.upstream = upstream
@@ -82,6 +84,7 @@ class Attempt:
     async def before_mail(self) -> None:
         """Wait until the upstream's limits admit the message, and count it; again where it is offered once more."""
         self.past_dot = False
+        self.reached = True
         await self._meter.admit(len(self.claim.recipients))
         self.counted = True
 

@@ -17,9 +17,10 @@ from relay.transfer.meter import Meter
 from relay.transfer.outcome import Deferred, Outcome, Uncertain
 from relay.transfer.pace import Pace
 from relay.transfer.settling import Settling
+from relay.transfer.silence import Silence
 from relay.transfer.standing import Standing
 from relay.transfer.surroundings import Surroundings
-from relay.transfer.verdict import complains_of_connections, outcomes_of, unreachable
+from relay.transfer.verdict import complains_of_connections, outcomes_of, unanswered, unreachable
 from relay.upstream.contract import Conversation, Upstream
 
 _OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it may be tried again")
@@ -60,6 +61,8 @@ class Attempts:
         self.tasks: dict[asyncio.Task[None], Attempt] = {}
         self.returning: set[asyncio.Task[None]] = set()
         self.reacting = 0
+        self._conversations = 0
+        self._silence = Silence()
         self._connections = -1
         self.stopped = False
         self._around = surroundings
@@ -123,6 +126,11 @@ class Attempts:
         """How many messages wait, or are on their way, whose clients wait for the answer."""
         return len(self.waiting) + sum(1 for attempt in self.sending if attempt.ends is not self._settling)
 
+    def silent_since(self, at: int) -> int | None:
+        """Return since when every attempt hangs before MAIL, as seen from look to look; None where none does."""
+        reached = sum(attempt.reached for attempt in self.sending)
+        return self._silence.look(len(self.sending) - reached, reached, self._conversations, at)
+
     def uncounted(self) -> list[Claim]:
         """Return the claims that still have to be counted against the upstream's limits."""
         return [*self.backlog, *(attempt.claim for attempt in self.sending if not attempt.counted)]
@@ -174,6 +182,7 @@ class Attempts:
 
     async def _conclude(self, attempt: Attempt, conversation: Conversation) -> None:
         claim, others = attempt.claim, len(self.sending)
+        self._conversations += attempt.reached
         self._show_connections()
         outcomes = outcomes_of(conversation, claim, self.provider)
         if complains_of_connections(outcomes):
@@ -188,8 +197,10 @@ class Attempts:
             await self._react(attempt, conversation, outcomes)
         else:
             self._begin()
-        trial_at = self._standing.reach.trial_at if unreachable(conversation) else None
-        if trial_at is not None and down_before and not attempt.trial:
+        lost = unreachable(conversation)
+        silent = unanswered(conversation) and not conversation.ambiguous
+        trial_at = self._standing.reach.trial_at if lost or silent else None
+        if lost and trial_at is not None and down_before and not attempt.trial:
             # One attempt a pause counts; those that were under way with it never began.
             await attempt.ends.give_back([claim])
             return

@@ -21,7 +21,7 @@ from relay.transfer.failover import Failover
 from relay.transfer.lane import Lane
 from relay.transfer.postmaster import Postmaster
 from relay.transfer.settling import Settling
-from relay.transfer.standing import Standing, State
+from relay.transfer.standing import State
 from relay.transfer.surroundings import Surroundings
 from relay.transfer.throttle import Quota
 from relay.upstream.contract import Upstream
@@ -59,7 +59,7 @@ class Dispatcher:
         self._custody = Custody(outgoing, self._around.clock)
         self.alerts = Alerts(self._around, self.usable, post, hook)
         postmaster = Postmaster(self._around, self.usable)
-        self._failover = Failover(self._around, self._standings, self.alerts)
+        self._failover = Failover(self._around, lambda: dict(self._lanes), self.alerts)
         self._settling = Settling(self._around, self._custody, postmaster, self.alerts, self._failover.elsewhere)
         self.direct = Direct(self._around, self._lane_of, Records(self._around, postmaster, self.alerts))
         self._upstreams = dict(upstreams)
@@ -102,9 +102,6 @@ class Dispatcher:
 
     def _lane_of(self, upstream: str) -> Lane | None:
         return self._lanes.get(upstream)
-
-    def _standings(self) -> dict[str, Standing]:
-        return {name: lane.standing for name, lane in self._lanes.items()}
 
     @property
     def detours(self) -> list[tuple[Detour, int]]:

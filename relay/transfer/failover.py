@@ -15,6 +15,7 @@ from relay.spool.contract import SpoolError
 from relay.spool.records import Claim, Place, QueuedRecipient, SpooledRecipient
 from relay.transfer.alerts import Alerts
 from relay.transfer.detour import Detour, detours, way_for
+from relay.transfer.lane import Lane
 from relay.transfer.outage import Condition, Outage
 from relay.transfer.passage import Passage, Way
 from relay.transfer.refused_senders import RefusedSenders
@@ -27,13 +28,11 @@ _ERROR_PAUSE: Final = 5.0
 
 
 class Failover:
-    """One task. `standings` are those of the upstreams that there are now."""
+    """One task. `lanes` are those of the upstreams that there are now."""
 
-    def __init__(
-        self, surroundings: Surroundings, standings: Callable[[], Mapping[str, Standing]], alerts: Alerts
-    ) -> None:
+    def __init__(self, surroundings: Surroundings, lanes: Callable[[], Mapping[str, Lane]], alerts: Alerts) -> None:
         self._around = surroundings
-        self._standings = standings
+        self._lanes = lanes
         self._alerts = alerts
         self._outages: dict[str, Outage] = {}
         self._passages: dict[str, Passage] = {}
@@ -69,7 +68,10 @@ class Failover:
 
     async def look(self) -> None:
         """See how the upstreams stand, tell what changed, and move what has to be moved. Raises SpoolError."""
-        standings = self._standings()
+        lanes = self._lanes()
+        for lane in lanes.values():
+            await lane.look_for_silence(self._around.clock())
+        standings = {name: lane.standing for name, lane in lanes.items()}
         self._see(standings)
         await self._tell(standings)
         self._looked = True

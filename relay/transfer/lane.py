@@ -89,6 +89,19 @@ class Lane:
         waiting = self._around.outgoing.waiting_at(self.name, RecipientState.QUEUED, RecipientState.IN_FLIGHT)
         return self.meter.load_of(waiting, open_now=not self.standing.closed)
 
+    async def look_for_silence(self, now: int) -> None:
+        """Count the upstream as unreachable where it is asked, and has given no answer for `failover_after`."""
+        patience = self._settings.failover_after
+        since_at = self.standing.unanswered_since(now, patience)
+        hangs_since_at = self.attempts.silent_since(now)
+        if hangs_since_at is not None and now - hangs_since_at >= 1000 * patience:
+            since_at = hangs_since_at
+        if since_at is None or self.standing.closed:
+            return
+        self.standing.lost(since_at)
+        await self.attempts.give_back_backlog()
+        self._stir.set()
+
     def change(self, upstream: Upstream, settings: UpstreamSettings) -> None:
         """Go on with another configuration; what is being sent ends on the old connections."""
         self.attempts.upstream = upstream

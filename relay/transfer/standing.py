@@ -15,8 +15,9 @@ from relay.transfer.gate import Opened, gate_for, put_off
 from relay.transfer.outage import Sight
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed
 from relay.transfer.reach import Reach
+from relay.transfer.silence import NO_ANSWER
 from relay.transfer.surroundings import Surroundings
-from relay.transfer.verdict import account_hold, unreachable
+from relay.transfer.verdict import account_hold, unanswered, unreachable
 from relay.upstream.contract import Conversation, Phase
 
 
@@ -43,6 +44,8 @@ class Standing:
         self._gate_seen = False
         self._opened: Opened | None = None
         self._up: bool | None = None
+        self._unanswered_since: int | None = None
+        self._doubted = False
 
     @property
     def gate(self) -> Gate | None:
@@ -68,7 +71,17 @@ class Standing:
             return Sight(gate.since_at, by_operator=gate.reason is HoldReason.OPERATOR)
         if self.reach.down:
             return Sight(self.reach.since_at)
-        return Sight(proven=self._up is True)
+        return Sight(proven=self._up is True and self._unanswered_since is None and not self._doubted)
+
+    def unanswered_since(self, at: int, patience: float) -> int | None:
+        """Return since when messages have waited in vain for a reply behind MAIL, for `patience` seconds at least.
+
+        Where that was so before, and no more than a login has worked since, one message is enough.
+        """
+        since_at = self._unanswered_since
+        if since_at is None or not (self._doubted or at - since_at >= 1000 * patience):
+            return None
+        return since_at
 
     @property
     def closed(self) -> bool:
@@ -81,6 +94,10 @@ class Standing:
         if up is not self._up:
             self._up = up
             self._around.journal.upstream_up(self._upstream, up=up)
+        if unanswered(conversation):
+            self._unanswered_since = self._unanswered_since or self._around.clock()
+        elif up and conversation.recipients:
+            self._unanswered_since, self._doubted = None, False
         if unreachable(conversation) or self.reach.down or account_hold(outcomes) is not None:
             return True
         if any(isinstance(one, Relayed) for one in outcomes):
@@ -95,12 +112,21 @@ class Standing:
         hold = account_hold(outcomes) or self._lasting(outcomes)
         if hold is not None:
             await self._hold(hold, trial=trial)
-        elif unreachable(conversation):
+        elif unreachable(conversation) or (self.reach.down and unanswered(conversation)):
             await self._failed(conversation.reply, conversation.pause, trial=trial)
         else:
+            if self._unanswered_since is not None:
+                # A login says nothing of what comes behind it.
+                self._unanswered_since, self._doubted = None, True
             self.reach.succeeded()
             if trial or self.gate is None:
                 await self.release()
+
+    def lost(self, since_at: int) -> None:
+        """It gives no answer since then: from now on it counts as unreachable."""
+        around = self._around
+        self.reach.failed(NO_ANSWER, around.clock(), around.settings.queue, around.chance())
+        self.reach.since_at = since_at
 
     async def look(self) -> Gate | None:
         """Return the gate; tell that it is over where somebody else opened it."""

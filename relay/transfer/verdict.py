@@ -41,6 +41,11 @@ def unreachable(conversation: Conversation) -> bool:
     return before_mail or conversation.pause > 0
 
 
+def unanswered(conversation: Conversation) -> bool:
+    """True where a reply to MAIL, or behind it, was waited for in vain."""
+    return conversation.cause is Cause.TIMEOUT and conversation.phase > Phase.AUTH
+
+
 def account_hold(outcomes: Sequence[Outcome]) -> Hold | None:
     """Return the hold that concerns the whole upstream, where there is one."""
     found = (one for one in outcomes if isinstance(one, Hold) and one.scope is Scope.UPSTREAM)

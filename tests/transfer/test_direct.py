@@ -210,7 +210,8 @@ class TestTheUpstreamStands:
     async def test_nor_where_the_next_may_not_send_as_its_from(self, tmp_path: Path) -> None:
         first, second = Actor("isp", always=CONNECTION_REFUSED), Actor("other")
         gmail = {"type": "gmail", "username": "another@clinic.test", "app_password": {"env": "P"}}
-        async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP, "other": gmail}), first, second) as stage:
+        settings = settings_of(tmp_path, {"isp": SMTP, "other": gmail}, client={"sender_policy": "keep"})
+        async with Stage(tmp_path, settings, first, second) as stage:
             assert (await Waiting(stage).send("a@far.test")).startswith("451 Connection refused")
             assert second.offers == []
 

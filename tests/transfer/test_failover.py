@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from relay.config.settings import Settings
+from relay.envelope import Content, Envelope
+from relay.reply import Reply
 from relay.spool.records import Gate, HoldReason, Priority
-from relay.upstream.contract import Phase
+from relay.upstream.contract import Cause, Clearance, Conversation, Phase
 from tests.transfer.actor import CONNECTION_REFUSED, PASSWORD_REFUSED, VANISHED, Actor, ends, said, taken
 from tests.transfer.stage import Stage, settings_of, until
 
@@ -176,3 +178,68 @@ async def test_what_no_other_may_send_either_waits_for_a_person(tmp_path: Path) 
         id_ = await stage.put("a@far.test")
         await stage.settled(id_, "held")
         assert (len(first.offers), len(second.offers)) == (1, 1)
+
+
+class TestOneThatHangs:
+    """Longer than `failover_after`, and its time-outs are longer still."""
+
+    async def test_before_mail(self, tmp_path: Path) -> None:
+        first, second = Hanging("first", Phase.GREETING), Actor("next")
+        settings = settings_of(tmp_path, {"first": FIRST | {"max_connections": 2}, "next": NEXT})
+        async with Stage(tmp_path, settings, first, second) as stage:
+            ids = [await stage.put(f"{at}@far.test") for at in range(20)]
+            await until(lambda: len(second.offers) == 18, "all but those whose attempts go on")
+            [where] = {event.upstream for event in (await stage.trace(ids[5])).events if event.event == "moved"}
+            assert where == "next"
+            assert stage.dispatcher.state("first").state.state == "unreachable"  # type: ignore[union-attr]
+            first.end.set()
+            for id_ in ids:
+                await stage.settled(id_, "relayed")
+            assert set(reached(second).values()) == {1}
+            assert len(reached(second)) == 20, "nothing was counted against what hung"
+
+    async def test_behind_mail(self, tmp_path: Path) -> None:
+        timed_out = ends(Phase.DATA, Reply(451, None, "No answer in time"), Cause.TIMEOUT)
+        first, second = Actor("first", always=timed_out), Actor("next")
+        async with Stage(tmp_path, two(tmp_path), first, second) as stage:
+            ids = [await stage.put(f"{at}@far.test") for at in range(5)]
+            for id_ in ids:
+                await stage.settled(id_, "relayed")
+            assert set(reached(second).values()) == {1}
+            for at in range(5):
+                await stage.settled(await stage.put(f"later{at}@far.test"), "relayed")
+            assert len(reached(second)) == 10
+            first.always = taken
+            while stage.dispatcher.detours:
+                await stage.settled(await stage.put("again@far.test"), "relayed")
+
+    async def test_one_that_is_slow_and_delivers_keeps_its_mail(self, tmp_path: Path) -> None:
+        first, second = Actor("first"), Actor("next")
+        first.go.clear()
+        settings = settings_of(tmp_path, {"first": FIRST | {"max_connections": 1}, "next": NEXT})
+        async with Stage(tmp_path, settings, first, second) as stage:
+            ids = [await stage.put(f"{at}@far.test") for at in range(8)]
+            await until(lambda: first.offers, "the first")
+            await asyncio.sleep(1.2)
+            assert stage.dispatcher.detours == []
+            first.go.set()
+            for id_ in ids:
+                await stage.settled(id_, "relayed")
+            assert second.offers == []
+
+
+class Hanging(Actor):
+    """Comes no farther than a phase until `end`, and then ends there."""
+
+    def __init__(self, name: str, phase: Phase) -> None:
+        super().__init__(name)
+        self.end = asyncio.Event()
+        self._ended = ends(phase, Reply(421, None, "No answer in time"), Cause.TIMEOUT)
+
+    async def send(self, envelope: Envelope, content: Content, clearance: Clearance) -> Conversation:
+        await self.end.wait()
+        return self._ended(envelope)
+
+    async def probe(self) -> Conversation:
+        await self.end.wait()
+        return self._ended(Envelope(None, ()))

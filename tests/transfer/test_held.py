@@ -118,7 +118,7 @@ async def test_people_hear_once_of_messages_that_wait_for_them(tmp_path: Path) -
         tmp_path, {"m365": M365, "other": SMTP}, alerts={"to": ("it@clinic.test",), "upstream": "other"}
     )
     async with Stage(tmp_path, settings, refusing, other) as stage:
-        ids = [await stage.put(f"{at}@far.test") for at in range(3)]
+        ids = [await stage.put(f"{at}@far.test", candidates=("m365",)) for at in range(3)]
         for id_ in ids:
             await stage.settled(id_, "held")
         await until(lambda: other.offers, "the alert")
