@@ -156,7 +156,13 @@ class Daemon:
             settings, self._spool.outgoing, self._upstreams, self.journal, self._spool.intake.put, webhook.put
         )
         self._listeners = Listeners(
-            settings, self._secrets, self._spool.intake, self.journal, self._dispatcher.direct, self._dispatcher.load
+            settings,
+            self._secrets,
+            self._spool.intake,
+            self.journal,
+            self._dispatcher.direct,
+            self._dispatcher.load,
+            lambda name: getattr(self._upstreams.get(name), "largest_message", None),
         )
         self._life = RunningLife(
             lambda: self._settings, self._secrets, self._spool, self._listeners, self._dispatcher, self._upstreams

@@ -10,6 +10,7 @@ from relay.config.expiry_date import ExpiryDate
 from relay.config.listener_settings import PrivateKey
 from relay.config.mistake import mistake
 from relay.config.presets import PRESETS
+from relay.config.quantities import Size
 from relay.config.secret_reference import SecretPlace
 from relay.config.section import Count, FilePath, Line, MailAddress, Section, https_url, several
 from relay.config.upstream_settings import UpstreamSettings
@@ -146,6 +147,7 @@ class Microsoft365Settings(UpstreamSettings):
     messages_per_minute: Count | None = Field(default=30, description="messages in any 60 seconds, counted at MAIL")
     recipients_per_day: Count | None = Field(default=10000, description="recipients in any 24 hours")
     recipients_per_message: Count = Field(default=500, description="larger envelopes are split")
+    max_message_size: Size | None = Field(default=150 << 20, gt=0, description="larger messages are refused at once")
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from relay.config.mistake import mistake
 from relay.config.nearest import choice
 from relay.config.presets import PRESETS, host_of
 from relay.config.providers import provider_at
-from relay.config.quantities import Duration
+from relay.config.quantities import Duration, Size
 from relay.config.secret_reference import SecretPlace
 from relay.config.section import Count, FilePath, Line, MailAddress, https_url, several
 from relay.config.upstream_settings import UpstreamSettings
@@ -59,6 +59,7 @@ class GmailSettings(UpstreamSettings):
     )
     max_connections: Count = Field(default=5, description="connections open at once")
     recipients_per_day: Count | None = Field(default=10000, description="recipients in any 24 hours")
+    max_message_size: Size | None = Field(default=35_882_577, gt=0, description="larger messages are refused at once")
 
     @model_validator(mode="before")
     @classmethod

@@ -34,8 +34,11 @@ class Listeners:
         journal: Journal,
         carrier: Carrier | None = None,
         load_of: Callable[[str], Load] = lambda upstream: Load(),
+        largest_of: Callable[[str], int | None] = lambda upstream: None,
     ) -> None:
-        self._premises = Premises(settings, secrets, intake, journal, carrier=carrier, load_of=load_of)
+        self._premises = Premises(
+            settings, secrets, intake, journal, carrier=carrier, load_of=load_of, largest_of=largest_of
+        )
         self._listeners: list[Listener] = []
         self._closed: list[Listener] = []
         self._watcher: asyncio.Task[None] | None = None

@@ -14,6 +14,7 @@ from relay.inbound.limits import LoginLimits
 from relay.inbound.passwords import Passwords, SecretSource
 from relay.inbound.routing import Routing
 from relay.inbound.sender_routes import SenderRoutes
+from relay.inbound.sizes import Sizes
 from relay.journal import Journal
 from relay.spool.contract import Carrier, Intake
 from relay.spool.records import Load
@@ -23,7 +24,7 @@ class Premises:
     """Settings change at a reload, for the next command of every session; the rest stays. `now` gives milliseconds.
 
     `carrier` takes the messages of clients that wait for the upstream's own answer. `load_of` tells how busy an
-    upstream is.
+    upstream is, `largest_of` what its EHLO said of its messages' size.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Premises:
         monotonic: Callable[[], float] = time.monotonic,
         carrier: Carrier | None = None,
         load_of: Callable[[str], Load] = lambda upstream: Load(),
+        largest_of: Callable[[str], int | None] = lambda upstream: None,
     ) -> None:
         self.intake = intake
         self.journal = journal
@@ -44,6 +46,7 @@ class Premises:
         self.acceptance = Acceptance(intake, journal)
         self.carrier = carrier
         self.routing = Routing(load_of)
+        self._largest_of = largest_of
         self.draining = False
         self.certificates = Certificates(settings, secrets, ())
         self._clock = clock
@@ -58,6 +61,7 @@ class Premises:
         self.passwords = Passwords(secrets)
         self.clients = Clients(settings.client)
         self.sender_routes = SenderRoutes(settings)
+        self.sizes = Sizes(settings, self._largest_of)
 
     def use(self, certificates: Certificates) -> None:
         """Let handshakes go by these from now on."""

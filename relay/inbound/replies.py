@@ -70,6 +70,13 @@ TOO_LARGE: Final = reply(552, "5.3.4", "Message size exceeds the limit")
 HEADER_TOO_LARGE: Final = reply(552, "5.3.4", "Header section exceeds 256 KiB")
 MAIL_LOOP: Final = reply(554, "5.4.6", "Too many Received fields, the message loops")
 
+
+def too_large_for(upstream: str, limit: int) -> Reply:
+    """Return the refusal of a message that is larger than an upstream takes."""
+    text = f"Message too large: {upstream:.80} takes at most {limit} octets ({limit / 1e6:.1f} MB)"
+    return reply(552, "5.3.4", text + "; attachments grow by a third on their way")
+
+
 _RENDERED: Final[dict[int, bytes]] = {
     id(value): value.wire() for value in list(globals().values()) if isinstance(value, Reply)
 }

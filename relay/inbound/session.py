@@ -191,6 +191,10 @@ class Session:
         rejected = self._premises.sender_routes.refuse_reverse_path(client.settings, arguments.reverse_path)
         if rejected is not None:
             return self._refused("sender", rejected, client, sender=sender)
+        sizes = self._premises.sizes
+        too_large = sizes.refuse_declared(client.settings, arguments.size) if arguments.size else None
+        if too_large is not None:
+            return self._refused("size", too_large, client, sender=sender)
         mechanism = self._login.mechanism or None
         origin = Origin(self._listener, client.name, self._peer, self._helo, self._wire.tls, mechanism)
         self._transaction = Transaction(client, arguments, origin, extended=self._extended)
@@ -271,18 +275,27 @@ class Session:
     ) -> Reply:
         if content is None:
             reply, reason = reception.refusal or (replies.OUR_ERROR, "spool")
-            reverse_path = transaction.arguments.reverse_path
-            sender = str(reverse_path) if reverse_path else "<>"
-            return self._refused(reason, reply, transaction.client, sender=sender)
+            return self._refused_content(transaction, reason, reply)
         premises = self._premises
         now = premises.now()
         candidates = premises.routing.candidates(transaction.client.settings, now)
         if premises.sender_routes.any_for(transaction.client.settings):
             candidates = transaction.candidates_by(premises.sender_routes, candidates)
+        too_large = premises.sizes.refuse(candidates, reception.size)
+        if too_large is not None:
+            if not isinstance(content, bytes):
+                await content.discard()
+            return self._refused_content(transaction, "size", too_large)
+        candidates = premises.sizes.fitting(candidates, reception.size)
         arrival = transaction.arrival(content, premises.settings, candidates, now)
         if premises.carrier is not None and transaction.client.settings.delivery == "direct":
             return await premises.carrier.carry(arrival, self._listening)
         return await premises.acceptance.accept(arrival)
+
+    def _refused_content(self, transaction: Transaction, reason: str, reply: Reply) -> Reply:
+        reverse_path = transaction.arguments.reverse_path
+        sender = str(reverse_path) if reverse_path else "<>"
+        return self._refused(reason, reply, transaction.client, sender=sender)
 
     def _listening(self) -> bool:
         return not self._wire.deserted

@@ -40,6 +40,7 @@ class Smarthost:
         self._source = source
         self._auth = auth
         self._reencode_long_lines = reencode_long_lines
+        self._largest_message: int | None = None
         self._context = KeptContext(trust, route.host)
         self._connections = Connections[Connection](max_connections, session_limit, self._open, idle_limit)
 
@@ -55,6 +56,11 @@ class Smarthost:
     def token_expires_at(self) -> int | None:
         """When the access token in hand expires, in milliseconds since the epoch; None where there is none."""
         return self._source.expires_at if isinstance(self._source, MailboxTokens) else None
+
+    @property
+    def largest_message(self) -> int | None:
+        """Octets of the largest message that is taken, as EHLO said last; None: no limit, or not known yet."""
+        return self._largest_message
 
     @property
     def connections(self) -> int:
@@ -145,6 +151,7 @@ class Smarthost:
         try:
             await connection.open(context)
             await log_in(connection, credential, self._auth)
+            self._largest_message = connection.extensions.size_limit
         except ConversationEnded:
             # Said properly, so that the provider has forgotten this connection when the next one is opened.
             await connection.quit()
