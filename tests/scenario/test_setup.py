@@ -320,6 +320,16 @@ def test_without_a_simulator_a_rehearsal_says_how_to_start_one(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_line_ends_stay_those_of_windows(tmp_path: Path) -> None:
+    config = tmp_path / "relay.toml"
+    config.write_bytes(b'# by Jo\r\nstate_dir = "state"\r\n')
+    ran = run(tmp_path, "--yes", "--provider", "capture", "--application", "other", "--access", "network")
+    assert ran.returncode == 0, ran.stderr
+    written = config.read_bytes()
+    assert written.startswith(b'# by Jo\r\nstate_dir = "state"\r\n')
+    assert written.count(b"\n") == written.count(b"\r\n") > 5
+
+
 @pytest.mark.parametrize(
     ("text", "said"), [("[client\n", "not TOML"), ("listner = 1\n", "listener"), ("[[client]]\n", "table")]
 )

@@ -96,6 +96,8 @@ def setup(
         raise CommandError(
             "no terminal to ask at; answer by flags: relay setup --yes --provider ... (--help)", status=2
         )
+    if invocation_of(context).json and not yes:
+        raise CommandError("--json is for programs, of which nothing is asked; add --yes", status=2)
     files = {"secret": secret_file, "client_password": client_password_file}
     variables = {"secret": secret_env, "client_password": client_password_env}
     given = {name: str(value) for name, value in context.params.items() if value is not None and name in _FLAGS}

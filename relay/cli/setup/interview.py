@@ -206,4 +206,9 @@ def _write(plan: Plan) -> Path | None:
                 key_pair_of(plan.answers["upstream"], plan.certificate.parent, store, plan.made_at)
         if plan.draft.text == plan.old:
             return None
-        return place(plan.path, plan.draft.text, state_dir, plan.made_at)
+        return place(plan.path, _as_in(plan.path, plan.draft.text), state_dir, plan.made_at)
+
+
+def _as_in(path: Path, text: str) -> str:
+    """Return the text with the line ends of the file that is there."""
+    return text.replace("\n", "\r\n") if path.exists() and b"\r\n" in path.read_bytes() else text

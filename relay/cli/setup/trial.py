@@ -80,7 +80,7 @@ def say_rest(settings: Settings, path: Path, answers: Answers, outcome: Outcome)
 
 def _sender(answers: Answers) -> str | None:
     """Return as whom to send: the upstream's own account, or for one without the first address of the application."""
-    addresses = [part.strip() for part in answers["senders"].split(",")]
+    addresses = [part.strip() for part in (answers["senders"] or answers["ses_senders"]).split(",")]
     known = answers["mailbox"] or answers["gmail_username"] or answers["gmail_mailbox"]
     first = next((address for address in addresses if address and not address.startswith("@")), None)
     return None if known or answers["provider"] == "simulator" else first

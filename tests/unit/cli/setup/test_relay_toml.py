@@ -66,7 +66,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, Secret], dict[str, Any]]] = {
         SECRETS,
         {},
     ),
-    "ses": ({"provider": "ses", "region": "ap-southeast-2", "username": "AKIA1"}, SECRETS, {}),
+    "ses": (
+        {"provider": "ses", "region": "ap-southeast-2", "username": "AKIA1", "senders": "@clinic.test"},
+        SECRETS,
+        {},
+    ),
     "smtp with a login": ({"provider": "smtp", "host": "mail.isp.test", "username": "u"}, SECRETS, {}),
     "smtp without one": (
         {"provider": "smtp", "host": "mail.isp.test", "upstream_security": "none"},
