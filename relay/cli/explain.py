@@ -41,7 +41,7 @@ def explain(
 def explained(text: str, settings: Settings | None) -> dict[str, Any] | None:
     """Return what `--json` says of a text, with the names of the upstream that it is about; None for an unknown one."""
     from relay.diagnosis.names import names_of
-    from relay.transfer.explanation import explanation_of_text, upstream_meant
+    from relay.transfer.pasted import explanation_of_text, upstream_meant
 
     upstreams = dict(settings.upstream) if settings is not None else {}
     found = explanation_of_text(text, upstreams.values(), {})
@@ -98,5 +98,10 @@ def _settings(invocation: Invocation) -> Settings | None:
 def _say(found: dict[str, Any]) -> None:
     if found["cause"]:
         say_remedy(", ".join(found.get("recipients", ())), found)
-    if not found["known"]:
+    if found["cause"] and not found["known"]:
         complain("relay explain: nothing more is known of this text; the provider's own words and page may say more")
+    elif not found["known"]:
+        complain(
+            "relay explain: this text is not known; paste the provider's whole reply, from its three digits on, or the"
+            " error's first line; relay doctor UPSTREAM  goes step by step, relay trace ID  shows what was said"
+        )

@@ -30,7 +30,7 @@ _FILES = {
 }
 """Whose each file is. In this order the conditions of one row, and the words of a text, are looked at."""
 
-_KEYS = frozenset("rows text aadsts port host of words title cause actor steps link".split())  # noqa: SIM905
+_KEYS = frozenset("rows text aadsts port host of login words title cause actor steps link".split())  # noqa: SIM905
 _AADSTS = re.compile(r"AADSTS(\d{4,7})\b", re.IGNORECASE)
 
 
@@ -46,6 +46,7 @@ class Cause:
     port: str | None
     host: str | None
     of: str | None
+    login: str | None
     words: re.Pattern[str] | None
     title: str
     cause: str
@@ -56,7 +57,7 @@ class Cause:
     @property
     def conditional(self) -> bool:
         """True where it explains only some of what belongs to its rows."""
-        return bool(self.text or self.aadsts or self.port or self.host or self.of)
+        return bool(self.text or self.aadsts or self.port or self.host or self.of or self.login)
 
     def fits(self, said: str, names: Names) -> bool:
         """True where every condition holds of what was said and of the upstream."""
@@ -65,6 +66,7 @@ class Cause:
             and (not self.aadsts or aadsts_in(said) in self.aadsts)
             and (self.port is None or self.port == names.get("port"))
             and (self.of is None or self.of == names.get("provider"))
+            and (self.login is None or self.login == names.get("login"))
             and (self.host is None or names.get("host", "").casefold().rstrip(".").endswith(self.host))
         )
 
@@ -158,6 +160,7 @@ def _cause(file: str, key: str, entry: Mapping[str, Any]) -> Cause:
         port=str(entry["port"]) if "port" in entry else None,
         host=entry.get("host"),
         of=entry.get("of"),
+        login=entry.get("login"),
         words=_pattern(entry.get("words")),
         title=entry["title"],
         cause=entry["cause"],

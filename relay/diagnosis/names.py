@@ -11,7 +11,8 @@ from relay.config.secret_reference import SecretReference
 from relay.config.upstream_settings import UpstreamSettings
 
 Names: TypeAlias = Mapping[str, str]
-"""What stands for each placeholder of `UNKNOWN`; one that is missing or empty is not known. `provider`: whose it is."""
+"""What stands for each placeholder of `UNKNOWN`; one that is missing or empty is not known. `provider` tells whose
+it is, `login` whether by token or password."""
 
 UNKNOWN: Final[Names] = {
     "upstream": "UPSTREAM",
@@ -91,6 +92,7 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
         "sender": sender,
         "domain": _domain(sender) or _domain(mailbox),
         "provider": provider_of(upstream),
+        "login": _login(upstream),
         "secret": _renewal(name, upstream),
         "proxy_host": upstream.proxy.host if upstream.proxy else "",
         "proxy_port": str(upstream.proxy.port) if upstream.proxy else "",
@@ -118,6 +120,12 @@ _OWN: Final = {
     "resource",
     "principal",
 }
+
+
+def _login(upstream: UpstreamSettings) -> str:
+    by_token = upstream.type == "microsoft365" or getattr(upstream, "auth", "") in {"xoauth2", "oauthbearer"}
+    without_password = upstream.type == "gmail" and getattr(upstream, "app_password", None) is None
+    return "token" if by_token or without_password else "password"
 
 
 def _domain(address: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.providers import Provider, provider_of
 from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.causes import (
-    aadsts_in,
     diagnosis_by_number,
     diagnosis_by_words,
     diagnosis_for,
@@ -36,7 +35,7 @@ _TOKEN_WORDS = re.compile(
     r"|temporarily_unavailable|slow_down)\b|no access token (for|from)",
     re.IGNORECASE,
 )
-_VAGUE = frozenset({"permanent", "transient", "misplaced", "opening", "aadsts_other"})
+VAGUE = frozenset({"permanent", "transient", "misplaced", "opening", "aadsts_other"})
 """Diagnoses that say no more than the reply itself does."""
 
 _ANY_PHASE = frozenset(
@@ -53,18 +52,7 @@ _ANY_PHASE = frozenset(
 """Ends that may come after MAIL too."""
 
 _LAST_ANSWER = re.compile(r"Delivery time expired; the last answer was: (\d{3}) (.+)", re.DOTALL)
-_CODE = re.compile(r"(?<![\d.:])([245]\d\d)[ -](?=\S)")
-_STATUS = re.compile(r"(?<![\d.])([45])\.\d{1,3}\.\d{1,3}(?![\d.])")
 _HOST_TOLD = rf"(?:\S+?|{re.escape(ENDPOINT)})(?:{re.escape(TOKEN_HOST.format(host=''))})?"
-_NUMBER = re.compile(r"(?:error )?([1-9]\d{4,6})")
-_MARKS: tuple[tuple[Provider, re.Pattern[str]], ...] = (
-    ("gmail", re.compile(r"\bgsmtp\b|google|gmail", re.IGNORECASE)),
-    ("ses", re.compile(r"amazon|\bSES\b|\bAWS\b")),
-    (
-        "microsoft365",
-        re.compile(r"outlook|office ?365|microsoft|AADSTS|STOREDRV|SmtpClientAuth|[45]\.7\.\d{3}\b", re.IGNORECASE),
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +86,8 @@ def explanation_of(
     if last is not None:
         said = parse_reply(int(last[1]), last[2], said.said_by)
     provider = provider_of(upstream) if upstream is not None else "smtp"
-    likely = _permanent if failed and said.permanent else _passing if deferred else _any
-    found = _recorded(said, provider, names, _of_reason(reason) if reason is not None else likely, named)
+    likely = _permanent if failed and said.permanent else _passing if deferred else any_row
+    found = recorded(said, provider, names, _of_reason(reason) if reason is not None else likely, named)
     if reason is not None and not found.known:
         return Explanation(diagnosis_for(f"hold_{reason}", str(said), names), known=True)
     return found
@@ -121,7 +109,7 @@ def explanation_at(
     by_words = diagnosis_by_words(text, names)
     if not found.provider and by_words is not None and by_words.provider == provider:
         return by_words
-    if found.key not in _VAGUE:
+    if found.key not in VAGUE:
         return found
     otherwise = explanation_of(said, upstream, names)
     return otherwise.diagnosis if otherwise.known else found
@@ -129,7 +117,7 @@ def explanation_at(
 
 def said_before_mail(said: Reply) -> bool:
     """True where a reply can only be of a time before MAIL: it says that there is no connection, token or login."""
-    own = _own_cause(str(said))
+    own = own_cause(str(said))
     if own in _ANY_PHASE:
         return any(words in said.text for words in EARLY_WORDS)
     return own is not None or _stages_of(said) in {(Stage.TOKEN,), (Stage.AUTH,)}
@@ -159,65 +147,26 @@ def diagnosis_of_failure(row: str, said: Reply, upstream: UpstreamSettings | Non
     `row`: the one of replies.toml, or the cause, that decided; empty where only the last reply is known.
     """
     found = diagnosis_for(row, str(said), names) if explains(row) else None
-    if found is None or found.key in _VAGUE:
+    if found is None or found.key in VAGUE:
         found = explanation_of(said, upstream, names, failed=True).diagnosis
     if found.actor is not Actor.NOBODY:
         return found
     gave_up = diagnosis_for("gave_up", "", names)
-    return gave_up if found.key in _VAGUE else replace(found, actor=gave_up.actor, steps=gave_up.steps)
+    return gave_up if found.key in VAGUE else replace(found, actor=gave_up.actor, steps=gave_up.steps)
 
 
-def explanation_of_text(text: str, upstreams: Iterable[UpstreamSettings], names: Names) -> Explanation | None:
-    """Return what explains a text that somebody pasted: a reply, an error's message, an AADSTS number.
-
-    `upstreams` are those configured; their providers are thought of first. None where nothing is recognised.
-    """
-    text = " ".join(text.split())
-    number = _NUMBER.fullmatch(text)
-    text = f"AADSTS{number[1]}" if number else text
-    ours = _own_cause(text)
-    if ours is not None and explains(ours):
-        return Explanation(diagnosis_for(ours, text, names), known=True)
-    found = diagnosis_by_number(text, names) or diagnosis_by_words(text, names, provider_in(text))
-    if found is not None:
-        return Explanation(found, known=True)
-    said = _reply_in(text)
-    if said is None:
-        return _without_code(text, upstreams, names)
-    explained = [_recorded(said, provider, names, _any) for provider in _providers(text, upstreams)]
-    return next((one for one in explained if one.known), explained[0])
-
-
-def upstream_meant(text: str, found: Diagnosis, upstreams: Mapping[str, UpstreamSettings]) -> str | None:
-    """Return the name of the upstream that a pasted text is about, None where it may be of several.
-
-    The one whose host is named, else the first of the provider of whom alone it can be true, else the only one.
-    """
-    words = text.casefold().split()
-    named = [name for name, one in upstreams.items() if one.host and one.host.casefold() in words]
-    provider = found.provider or provider_in(text)
-    own = [name for name, one in upstreams.items() if provider_of(one) == provider] if provider else list(upstreams)
-    if named:
-        return named[0]
-    return own[0] if own and (provider or len(own) == 1) else None
-
-
-def provider_in(text: str) -> Provider | None:
-    """Return whose words a text shows itself to be; None where it does not show it."""
-    return next((provider for provider, mark in _MARKS if mark.search(text)), None)
-
-
-def _recorded(said: Reply, provider: Provider, names: Names, likely: Likely, named: Named = "nobody") -> Explanation:
+def recorded(said: Reply, provider: Provider, names: Names, likely: Likely, named: Named = "nobody") -> Explanation:
+    """Return what explains a reply of which only the words are known; of several rows the first that is `likely`."""
     text = str(said)
     if said.text == NO_FINAL_REPLY.text:
         return Explanation(diagnosis_for("hold_ambiguous", text, names), known=True)
-    row = _own_cause(text)
+    row = own_cause(text)
     if row is None:
         row = _row_of(said, provider, likely, named)
     found = diagnosis_by_number(text, names) or (diagnosis_for(row, text, names) if row else None)
-    if found is None or found.key in _VAGUE:
+    if found is None or found.key in VAGUE:
         found = diagnosis_by_words(text, names) or found or diagnosis_for("transient", text, names)
-    return Explanation(found, known=found.key not in _VAGUE)
+    return Explanation(found, known=found.key not in VAGUE)
 
 
 def _row_of(said: Reply, provider: Provider, likely: Likely, named: Named) -> str | None:
@@ -225,7 +174,7 @@ def _row_of(said: Reply, provider: Provider, likely: Likely, named: Named) -> st
     found = [row for row in rows if likely(row)]
     if not found and likely is _passing:
         found = rows
-    row = next((row for row in found if _particular(row)), found[0] if found else None)
+    row = next((row for row in found if particular(row)), found[0] if found else None)
     return row.key if row is not None else None
 
 
@@ -235,12 +184,14 @@ def _stages_of(said: Reply) -> tuple[Stage, ...]:
     return (Stage.AUTH,) if said.code in _LOGIN_CODES else _STAGES
 
 
-def _particular(row: Row) -> bool:
+def particular(row: Row) -> bool:
+    """True where a row is about more than the class of a code."""
     by_code = 0 < len(row.codes) < 100 and not row.stages
     return bool(row.statuses) or row.text is not None or by_code
 
 
-def _any(_row: Row) -> bool:
+def any_row(_row: Row) -> bool:
+    """Find any row likely."""
     return True
 
 
@@ -249,43 +200,14 @@ def _permanent(row: Row) -> bool:
 
 
 def _passing(row: Row) -> bool:
-    return row.result == "transient" or (row.result == "hold" and _particular(row))
+    return row.result == "transient" or (row.result == "hold" and particular(row))
 
 
 def _of_reason(reason: HoldReason) -> Likely:
     return lambda row: row.reason is reason
 
 
-def _without_code(text: str, upstreams: Iterable[UpstreamSettings], names: Names) -> Explanation | None:
-    if aadsts_in(text):
-        return Explanation(diagnosis_for("token_account", text, names), known=False)
-    for provider in _providers(text, upstreams):
-        for code in (550, 450):
-            found = _recorded(Reply(code, None, text), provider, names, _particular)
-            if found.known:
-                return found
-    return None
-
-
-def _providers(text: str, upstreams: Iterable[UpstreamSettings]) -> list[Provider]:
-    marked = provider_in(text)
-    if marked is not None:
-        return [marked]
-    return list(dict.fromkeys([*map(provider_of, upstreams), "microsoft365", "smtp"]))
-
-
-def _reply_in(text: str) -> Reply | None:
-    code = _CODE.search(text)
-    if code is not None:
-        # Of a reply in several lines each begins with the code anew.
-        return parse_reply(int(code[1]), re.sub(rf" {code[1]}[ -]", " ", text[code.end() :]), "")
-    status = _STATUS.search(text)
-    if status is not None:
-        return parse_reply(int(status[1]) * 100 + 50, text[status.start() :], "")
-    return None
-
-
-def _own_cause(text: str) -> str | None:
+def own_cause(text: str) -> str | None:
     """Return the cause that a reply of our own tells of; None where it quotes words that tell more."""
     found = next((cause for cause, pattern in _own_words() if pattern.search(text)), None)
     return None if found is not None and _of_authority(found, text) else found
