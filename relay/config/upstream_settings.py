@@ -45,7 +45,7 @@ class UpstreamSettings(Section):
     )
     timeout: Duration = Field(default=60.0, description="how long a reply, or progress, is waited for")
     failover_after: Duration = Field(
-        default=300.0, description="unreachable for so long: the client's next upstream gets the mail"
+        default=300.0, description="held or unreachable for so long: the client's next upstream sends"
     )
 
     @property

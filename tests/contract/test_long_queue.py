@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection
 
 from relay.envelope import Notify
+from relay.reply import reply
 from relay.spool.contract import Change
 from relay.spool.database import Database
 from relay.spool.records import Claim, Gate, HoldReason, Priority, RecipientState, Selection
@@ -146,6 +147,24 @@ async def test_operators_look_at_a_page(seeded: Path, meter: Meter, selection: S
                 assert await meter.of(spool.inspection.change(change, one)) == 1
         await meter.of(spool.inspection.trace(Selection(id=id_), None, None, 1))
     assert len(await meter.of(spool.inspection.trace(Selection(), None, None, 5))) == 5
+    await spool.aclose()
+
+
+async def test_mail_goes_another_way_a_page_at_a_time(tmp_path: Path, meter: Meter) -> None:
+    """However much waits, and wherever among it one is; the writer sees the page only."""
+    await asyncio.to_thread(seed, tmp_path, LONG, size=100)
+    spool = await Spool.open("", tmp_path, reserve=0)
+    behind, due_at, why = None, Clock()() + DAY, reply(451, "4.4.1", "From away")
+    for _ in range(LONG // 200 // 2):
+        page = await meter.of(spool.outgoing.queued("away", Priority.NORMAL, behind, due_at, 200))
+        behind = page[-1].place
+    places = [(row.place.message, row.place.position) for row in page]
+    meter.steps.clear()
+    assert len(await spool.outgoing.move("away", "next", places, why)) == 200
+    assert max(meter.steps.values()) < STEPS, meter.steps.most_common(2)
+    assert len(await meter.of(spool.outgoing.queued("away", Priority.NORMAL, behind, due_at, 200))) == 200
+    assert await meter.of(spool.outgoing.queued("away", Priority.HIGH, None, due_at, 200)) == []
+    assert spool.outgoing.waiting_at("next", RecipientState.QUEUED) == 200
     await spool.aclose()
 
 

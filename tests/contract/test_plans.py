@@ -10,8 +10,9 @@ from sqlalchemy.event import listen, remove
 
 from relay.spool.database import Cursor, Database
 from relay.spool.listing import queue_counts, waiting_ids
+from relay.spool.moves import queued
 from relay.spool.overdue import overdue
-from relay.spool.records import Selection
+from relay.spool.records import Priority, Selection
 from relay.spool.statements import Statements
 from relay.spool.upgrade import prepare
 
@@ -104,6 +105,21 @@ def test_what_waits_is_found_by_an_index(database: Database) -> None:
             assert "TEMP B-TREE" not in said, f"{sql}:\n{said}"
             assert "Seq Scan on recipients" not in said, f"{sql}:\n{said}"
     assert len(asked) > 20
+
+
+def test_what_is_queued_is_paged_by_an_index(database: Database) -> None:
+    asked: list[tuple[str, Any]] = []
+    with database.connect() as connection:
+        listen(connection, "before_cursor_execute", lambda *event: asked.append((event[2], event[3])))
+        first = queued(connection, "up4", Priority.NORMAL, None, _LONG, 20)
+        assert len(queued(connection, "up4", Priority.NORMAL, first[-1].place, None, 20)) == 20
+        for sql, values in asked:
+            explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
+            said = "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + sql, values))
+            assert "recipients_due" in said, f"{sql}:\n{said}"
+            assert "TEMP B-TREE" not in said, f"{sql}:\n{said}"
+            assert "Sort" not in said, f"{sql}:\n{said}"
+    assert len(asked) >= 2
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
