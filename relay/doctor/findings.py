@@ -80,6 +80,7 @@ def _failure(end: ConversationEnded, seen: Examination, upstream: UpstreamSettin
     row, detail = "", ""
     if step is Step.AUTH and end.cause is None:
         row = refusal_of(end.reply, seen.token, upstream)
+        detail = f"the server's own reasons: {' '.join(end.challenge.split())}" if end.challenge else ""
     elif step is Step.TOKEN and seen.token is not None and seen.logged_in:
         detail = f"the token in hand still counts: {token_detail(seen.token)}"
     return Finding(step, Result.FAILED, detail, end.reply, end.cause, row, _token_names(seen))

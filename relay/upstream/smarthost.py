@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Sequence
 
 from relay.envelope import Content, Envelope
+from relay.logs import Log
 from relay.upstream.connection import Connection, Route
 from relay.upstream.connections import IDLE_LIMIT, Connections
 from relay.upstream.contract import Cause, Clearance, Conversation, Phase
@@ -17,6 +19,8 @@ from relay.upstream.rehearsal import Trial
 from relay.upstream.tokens import MailboxTokens
 from relay.upstream.transaction import Transaction
 from relay.upstream.trust import KeptContext, Trust
+
+_log = Log("relay.upstream")
 
 
 class Smarthost:
@@ -152,7 +156,10 @@ class Smarthost:
             await connection.open(context)
             await log_in(connection, credential, self._auth)
             self._largest_message = connection.extensions.size_limit
-        except ConversationEnded:
+        except ConversationEnded as end:
+            if end.phase is Phase.AUTH:
+                values = {"upstream": self._name, "reply": str(end.reply), "challenge": end.challenge}
+                _log.write(logging.WARNING, "login_refused", values)
             # Said properly, so that the provider has forgotten this connection when the next one is opened.
             await connection.quit()
             raise

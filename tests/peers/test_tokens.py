@@ -1,5 +1,6 @@
 """Tokens of every kind of credential at Dovecot, which judges them by itself: how many, and what failures cost."""
 
+import json
 import smtplib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -188,4 +189,18 @@ def test_oauthbearer_where_it_alone_is_offered(leaf: Leaf, tmp_path: Path, name:
             provider.send(relay)
             provider.arrived()
             assert provider.cloud.token_requests == 2
+            [refused] = relay.log("login_refused")
+            assert refused["reply"].startswith("535 5.7.8")
+            # RFC 7628 section 3.2.2: why, in JSON, before the reply.
+            assert json.loads(refused["challenge"])["status"] == "invalid_token"
         assert "method=OAUTHBEARER" in provider.dovecot.log
+
+
+def test_doctor_tells_what_the_server_said_of_a_token(provider: Provider, tmp_path: Path) -> None:
+    kind = client_secret(provider.cloud, tmp_path)
+    relay = RelayProcess(tmp_path / "relay", _settings(kind, mailbox="reception@clinic.test"), kind.environ)
+    told = relay.command("doctor", "provider", "--json")
+    [failed] = [step for step in json.loads(told.stdout)["steps"] if step["result"] == "failed"]
+    assert failed["name"] == "auth"
+    assert "the server's own reasons: {" in failed["detail"]
+    assert '"status":"401"' in failed["detail"]
