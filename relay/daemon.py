@@ -370,6 +370,7 @@ class Daemon:
                 continue
             self.journal.told("files_changed", files=sorted(path.name for path in changed))
             self._life.forget_expiries()
+            self._dispatcher.read_texts()
             for name in self._upstreams:
                 self._dispatcher.nudge(name)
 

@@ -32,8 +32,6 @@ class Unbuilt:
 
 WARNED: Final = (
     Unbuilt("client", "bcc"),
-    Unbuilt("client", "disclaimer_text"),
-    Unbuilt("client", "disclaimer_html"),
     Unbuilt("console", "address"),
 )
 """`check` and `serve` warn of these and go on. What gets built is taken off the list."""

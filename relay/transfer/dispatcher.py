@@ -95,6 +95,10 @@ class Dispatcher:
             elif lane_now.attempts.upstream is not upstream or settings.upstream[name] != before.get(name):
                 lane_now.change(upstream, settings.upstream[name])
 
+    def read_texts(self) -> None:
+        """Read the files with disclaimers again: one of the watched files has changed."""
+        self._around.apply(self._around.settings)
+
     async def finish(self, upstream: Upstream) -> None:
         """Return once nothing is sent by this object any more, which `apply` replaced or removed: it may be closed."""
         for lane in [*self._lanes.values(), *self._leaving]:

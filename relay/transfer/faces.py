@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from relay.address import Mailbox, parse_mailbox
-from relay.config.client_settings import IdentitySettings, SenderPolicy
+from relay.config.client_settings import ClientSettings, IdentitySettings, SenderPolicy, TextFile
 from relay.config.identities import Identities
 from relay.config.settings import Settings
 from relay.config.upstream_settings import UpstreamSettings
 from relay.spool.records import SpooledMessage
+from relay.transfer.disclaimer import Disclaimer, disclaimer_of
 from relay.transfer.rewriting import Face, Identity
 from relay.transfer.sender_rights import account_of, allowed_senders
 
@@ -20,6 +21,7 @@ class Faces:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._identities = Identities(settings.identity)
+        self._disclaimers: dict[str, Disclaimer | None] = {}
         self._known: dict[tuple[str | None, str, str | None], Face | None] = {}
 
     def face_of(self, message: SpooledMessage, upstream: str) -> Face | None:
@@ -45,7 +47,8 @@ class Faces:
             policy = "keep"
         ours = settings.client.get(client) if client is not None else None
         reply_to = parse_mailbox(ours.reply_to) if ours is not None and ours.reply_to is not None else None
-        if policy == "keep" and mask is None and reply_to is None:
+        disclaimer = self._disclaimer(client, ours)
+        if policy == "keep" and mask is None and reply_to is None and disclaimer is None:
             return None
         return Face(
             upstream=upstream,
@@ -56,13 +59,31 @@ class Faces:
             reply_to=reply_to,
             identity=mask,
             answerable=client is not None,
+            disclaimer=disclaimer,
         )
+
+    def _disclaimer(self, client: str | None, ours: ClientSettings | None) -> Disclaimer | None:
+        if client is None or ours is None or (ours.disclaimer_text is None and ours.disclaimer_html is None):
+            return None
+        if client not in self._disclaimers:
+            self._disclaimers[client] = disclaimer_of(_read(ours.disclaimer_text), _read(ours.disclaimer_html))
+        return self._disclaimers[client]
 
     def _policy(self, client: str | None, upstream: str, table: UpstreamSettings) -> SenderPolicy:
         # A notice of ours has the address of the upstream that was meant to take it.
         if client is None:
             return "rewrite"
         return self._settings.sender_policy(client, upstream)
+
+
+def _read(text: str | TextFile | None) -> str | None:
+    """The text; none where its file has gone since it was checked: mail goes on without it rather than not at all."""
+    if not isinstance(text, TextFile):
+        return text
+    try:
+        return text.file.read_bytes().decode("utf-8-sig", "replace")
+    except OSError:
+        return None
 
 
 def _identity(title: str | None, identities: Mapping[str, IdentitySettings]) -> Identity | None:

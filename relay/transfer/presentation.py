@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from relay.envelope import Content, Envelope, WholeContent
 from relay.reply import Reply, reply
+from relay.transfer.disclaiming import with_disclaimer
 from relay.transfer.receipts import without_success
 from relay.transfer.rewriting import Face, rewritten
 
@@ -65,7 +66,13 @@ async def presented(envelope: Envelope, content: Content, face: Face) -> Present
         content = (
             WholeContent(found.header + rest) if rest is not None else Reheaded(content, found.header, len(header))
         )
-    note = reply(250, "2.0.0", found.told) if found.told else None
+    told = found.told
+    if face.disclaimer is not None:
+        if found.seal:
+            told = "; ".join(filter(None, [told, f"without the disclaimer: it is signed ({found.seal})"]))
+        else:
+            content = await with_disclaimer(content, face.disclaimer)
+    note = reply(250, "2.0.0", told) if told else None
     stands_in = found.reverse_path != envelope.reverse_path
     if stands_in:
         # Of success we tell the sender ourselves: the provider can't reach him.

@@ -18,12 +18,13 @@ from relay.message.address_list import Author, authors_in
 from relay.message.display_name import name_in, words_for, words_of
 from relay.message.header_fields import Field, Finder, edited
 from relay.reply import Reply
+from relay.transfer.disclaimer import Disclaimer
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import reply_for
 
 _FINDER: Final = Finder("from", "sender", "reply-to", "resent-from", "resent-sender", "dkim-signature", "content-type")
 _SIGNED_FIELDS: Final = re.compile(rb"(?:^|;)\s*h\s*=([^;]*)", re.IGNORECASE)
-_SEALED: Final = re.compile(rb"\s*(?:multipart/signed|application/(?:x-)?pkcs7-mime)\b", re.IGNORECASE)
+_SEALED: Final = re.compile(rb"\s*(?:multipart/(?:signed|encrypted)|application/(?:x-)?pkcs7-mime)\b", re.IGNORECASE)
 _MOST_TOLD: Final = 400
 
 
@@ -53,6 +54,7 @@ class Face:
     reply_to: Mailbox | None = None
     identity: Identity | None = None
     answerable: bool = True
+    disclaimer: Disclaimer | None = None
 
     @property
     def answers_to(self) -> Mailbox | None:
@@ -69,14 +71,14 @@ class Face:
 class Rewritten:
     """The header section, the very same object where nothing changed; the reverse-path; what the trace is to say.
 
-    `refusal`: it must not go out by this upstream. `unsealed`: a DKIM signature was broken.
+    `refusal`: it must not go out by this upstream. `seal` is the signature over its body that still holds, or empty.
     """
 
     header: bytes
     reverse_path: ReversePath
     told: str = ""
     refusal: Reply | None = None
-    unsealed: bool = False
+    seal: str = ""
 
 
 def rewritten(header: bytes, reverse_path: ReversePath, face: Face) -> Rewritten:
@@ -94,8 +96,8 @@ def rewritten(header: bytes, reverse_path: ReversePath, face: Face) -> Rewritten
         sheet.told.append(f"reverse-path {reverse_path or '<>'} is sent as {envelope}")
     if sheet.changes:
         header = edited(header, sheet.changes)
-    unsealed = sheet.unsealed()
-    return Rewritten(header, envelope, "; ".join(sheet.told)[:_MOST_TOLD], unsealed=unsealed)
+    seal = sheet.seal()
+    return Rewritten(header, envelope, "; ".join(sheet.told)[:_MOST_TOLD], seal=seal)
 
 
 @dataclass(slots=True)
@@ -268,17 +270,22 @@ class _Sheet:
         # These providers refuse MAIL FROM:<> as they refuse a stranger's address.
         return path if face.allows(path) else face.account
 
-    def unsealed(self) -> bool:
-        """Tell of signatures that no longer fit; return whether a DKIM signature was broken."""
-        if self.author is not None and any(_SEALED.match(one.value) for one in self.fields.get(b"content-type", ())):
-            self.told.append("its signature names another address than From")
-        for seal in self.fields.get(b"dkim-signature", ()):
-            listed = _SIGNED_FIELDS.search(seal.value)
-            names = {name.strip().lower() for name in listed[1].split(b":")} if listed else {b"from"}
-            if names & self.touched:
-                self.told.append("the DKIM signature no longer holds")
-                return True
-        return False
+    def seal(self) -> str:
+        """Tell of signatures that no longer fit; return the name of one over the body that still holds."""
+        if any(_SEALED.match(one.value) for one in self.fields.get(b"content-type", ())):
+            if self.author is not None:
+                self.told.append("its signature names another address than From")
+            return "S/MIME or PGP"
+        seals = self.fields.get(b"dkim-signature", ())
+        if any(self._broken(seal) for seal in seals):
+            self.told.append("the DKIM signature no longer holds")
+            return ""
+        return "DKIM" if seals else ""
+
+    def _broken(self, seal: Field) -> bool:
+        listed = _SIGNED_FIELDS.search(seal.value)
+        names = {name.strip().lower() for name in listed[1].split(b":")} if listed else {b"from"}
+        return bool(names & self.touched)
 
 
 def refusal_of(mailbox: Mailbox | None, face: Face) -> Reply:

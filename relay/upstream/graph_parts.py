@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from email.errors import HeaderParseError
 from typing import Final
 
+from relay.message.mime_entities import Header
 from relay.upstream.graph_walk import SEALING, Entity, Walk
-from relay.upstream.mime_entities import Header
 
 _IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
 _HOLDERS: Final = frozenset({"multipart/mixed", "multipart/related"})

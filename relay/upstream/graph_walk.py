@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from relay.upstream.mime_entities import HEADER_LIMIT, Header, Lines, Structure, header_of
+from relay.message.mime_entities import HEADER_LIMIT, Header, Lines, Structure, header_of
 
 
 @dataclass(slots=True)

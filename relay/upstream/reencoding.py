@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from relay.envelope import Content
-from relay.upstream.mime_entities import HEADER_LIMIT, Header, Lines, Structure, header_of
-from relay.upstream.transfer_encodings import (
+from relay.message.mime_entities import HEADER_LIMIT, Header, Lines, Structure, header_of
+from relay.message.transfer_encodings import (
     Base64,
     Base64OfQuotedPrintable,
     BodyEncoder,
@@ -130,7 +130,7 @@ class _Walk:
         # What stands there as a container's own encoding stays right: 8bit allows what is 7bit (RFC 2045 §6.4).
         if self._structure.enter(header):
             return header.octets + b"\r\n"
-        if header.fields.get_content_type() == "message/rfc822" and header.encoding in _IDENTITY:
+        if header.kind == "message/rfc822" and header.encoding in _IDENTITY:
             self._header = []
             return header.octets + b"\r\n"
         self._leaf += 1
@@ -222,7 +222,7 @@ class _Conversion(_Walk):
         if header.encoding == "quoted-printable":
             self._encoder = Base64OfQuotedPrintable()
             return header.with_encoding("base64")
-        text = header.fields.get_content_maintype() == "text"
+        text = header.type.main == "text"
         self._encoder = QuotedPrintable() if text else Base64()
         return header.with_encoding("quoted-printable" if text else "base64")
 

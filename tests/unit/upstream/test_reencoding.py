@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.envelope import Content, WholeContent
+from relay.message.transfer_encodings import Base64, QuotedPrintable, Rewrapped
 from relay.upstream.reencoding import Reencoded, reencoded
-from relay.upstream.transfer_encodings import Base64, QuotedPrintable, Rewrapped
 
 SIMPLE = "From: a@x\r\nSubject: x\r\nContent-Type: text/plain; charset=utf-8\r\n{more}\r\n{body}\r\n"
 

@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
 
+from relay.message.content_type import Declared, declared, disposition
+from relay.message.header_fields import Finder, edited
+
 PIECE = 32 * 1024
 """Octets of a line that are kept together; a boundary is far shorter."""
 
 HEADER_LIMIT = 256 * 1024
 """Octets of a header section that are read; one that is longer is no MIME header."""
 
+_DECLARED = Finder("content-type", "content-transfer-encoding", "content-disposition")
+_CHARSET = re.compile(
+    rb"(;\s*)charset\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;]*)(?:\s*\([^()]*\))?", re.IGNORECASE | re.DOTALL
+)
 _ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:(?:[^\r\n]|\r\n[ \t])*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
@@ -46,15 +53,23 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header section as it came, its blank line left out."""
+    """A header section as it came, its blank line left out; what it declares of the body."""
 
     octets: bytes
-    fields: Message
+    type: Declared
+    disposition: Declared
+    encoding: str
+    """The content-transfer-encoding, lower-case; 7bit where none is said (RFC 2045 §6.1)."""
 
     @property
-    def encoding(self) -> str:
-        """The content-transfer-encoding, lower-case; 7bit where none is said (RFC 2045 §6.1)."""
-        return str(self.fields.get("Content-Transfer-Encoding", "7bit")).strip().lower() or "7bit"
+    def kind(self) -> str:
+        """The media type, lower-case."""
+        return self.type.kind
+
+    @property
+    def fields(self) -> Message:
+        """All fields, as Python's parser reads them: for those who need more than what it declares."""
+        return BytesHeaderParser().parsebytes(self.octets)
 
     def with_encoding(self, encoding: str) -> bytes:
         """Return the section with another content-transfer-encoding, in its place or at the end."""
@@ -62,10 +77,29 @@ class Header:
         said, count = _ENCODING.subn(field, self.octets, count=1)
         return said if count else self.octets + field
 
+    def with_charset(self, charset: str) -> Header:
+        """Return the header with another charset, all else of its Content-Type as it is written."""
+        new = b"charset=" + charset.encode("ascii")
+        for found in _DECLARED.fields_in(self.octets):
+            if found.name == b"content-type":
+                value, count = _CHARSET.subn(rb"\1" + new, found.value, count=1)
+                value = value if count else found.value.rstrip(b"; \t") + b"; " + new
+                return header_of(edited(self.octets, [(found.start, found.end, b"Content-Type:" + value + b"\r\n")]))
+        return header_of(self.octets + b"Content-Type: text/plain; " + new + b"\r\n")
+
 
 def header_of(octets: bytes) -> Header:
     """Read a header section."""
-    return Header(octets, BytesHeaderParser().parsebytes(octets))
+    said: dict[bytes, bytes] = {}
+    for found in _DECLARED.fields_in(octets):
+        said.setdefault(found.name, found.value)
+    type_, encoding = said.get(b"content-type"), said.get(b"content-transfer-encoding", b"")
+    return Header(
+        octets,
+        declared(type_) if type_ is not None else Declared(),
+        disposition(said.get(b"content-disposition", b"")),
+        encoding.decode("ascii", "replace").strip().lower() or "7bit",
+    )
 
 
 class Structure:
@@ -89,13 +123,18 @@ class Structure:
         """True within multipart/signed: one changed octet there breaks the signature (RFC 1847 §2.1)."""
         return any(signed for _, signed in self._boundaries)
 
+    @property
+    def boundaries(self) -> tuple[bytes, ...]:
+        """The lines, two hyphens first, that part what is open."""
+        return tuple(boundary for boundary, _ in self._boundaries)
+
     def enter(self, header: Header) -> bool:
         """Enter a multipart; False where it is none."""
-        boundary = header.fields.get_boundary()
-        if header.fields.get_content_maintype() != "multipart" or not boundary:
+        boundary = header.type.parameters.get("boundary", "").rstrip()
+        if header.type.main != "multipart" or not boundary:
             return False
-        octets = b"--" + str(boundary).encode("utf-8", "surrogateescape")
-        self._boundaries.append((octets, header.fields.get_content_type() == "multipart/signed"))
+        octets = b"--" + boundary.encode("utf-8", "surrogateescape")
+        self._boundaries.append((octets, header.kind == "multipart/signed"))
         return True
 
     def delimiter(self, line: bytes) -> bool | None:
