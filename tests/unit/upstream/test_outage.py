@@ -36,8 +36,8 @@ async def test_an_hour_without_the_authority(tmp_path: Path, begins: int, restar
     ends = (begins - 1) // _RENEWED_EVERY * _RENEWED_EVERY + 60
     assert list(waited) == list(range(ends, begins + 60)), "mail waits from the token's end to the authority's return"
     assert authority.issued <= 6
-    for end in waited.values():
+    for refused in waited.values():
         # It is tried again, as with any upstream out of reach: neither held nor returned to its sender.
-        assert end.cause is Cause.TOKEN_UNAVAILABLE
-        assert unreachable(end.conversation(1))
-        assert isinstance(outcome_of_probe(end.conversation(0), "microsoft365"), Deferred)
+        assert refused.cause is Cause.TOKEN_UNAVAILABLE
+        assert unreachable(refused.conversation(1))
+        assert isinstance(outcome_of_probe(refused.conversation(0), "microsoft365"), Deferred)
