@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 VALIDITY: Final = datetime.timedelta(days=730)
 """Two years: what Entra lets client secrets live at most."""
 
+RENEWAL: Final = datetime.timedelta(days=30)
+"""So long before its end the next one is made."""
+
 _EARLIER: Final = datetime.timedelta(hours=1)
 """A tenant whose clock is behind takes it too."""
 
@@ -57,11 +60,17 @@ def places_of(upstream: str, state_dir: Path, store: SealedStore, now: datetime.
     return _names(_name_for(upstream, state_dir, store, now), state_dir)
 
 
+def ending(ends: datetime.date, now: datetime.datetime) -> bool:
+    """Return whether it is time for another certificate; the one that ends stays, and is used meanwhile."""
+    return ends <= (now + RENEWAL).date()
+
+
 def _name_for(upstream: str, state_dir: Path, store: SealedStore, now: datetime.datetime) -> str:
-    """Return the upstream's name, with the day where there is a certificate that ends within thirty days: it stays."""
-    found = _found(upstream, state_dir, store)
-    ending = found is not None and found.ends <= (now + datetime.timedelta(days=30)).date()
-    return f"{upstream}-{now:%Y-%m-%d}" if ending else upstream
+    """Return the upstream's name, followed where one of its certificates ends by the day on which that happens."""
+    name = upstream
+    while (found := _found(name, state_dir, store)) is not None and ending(found.ends, now):
+        name = f"{upstream}-{found.ends}"
+    return name
 
 
 def thumbprint_of(certificate: Certificate) -> str:

@@ -17,7 +17,7 @@ from relay.cli.output import CommandError, print_json, say
 from relay.cli.setup.access import Access, script_for
 from relay.cli.setup.configured import Configured, check_now, configured, senders_of, sound
 from relay.cli.setup.guidance import Guidance, guidance_of, say_steps, texts_of
-from relay.cli.setup.key_pair import KeyPair, key_pair_of, read_certificate, thumbprint_of
+from relay.cli.setup.key_pair import KeyPair, ending, key_pair_of, read_certificate, thumbprint_of
 from relay.cli.setup.powershell import octets_of
 from relay.cli.setup.questions import question_of
 from relay.cli.setup.terminal import Terminal, at_terminal
@@ -138,21 +138,22 @@ def _senders(found: Configured[Microsoft365Settings], mailbox: str, given: tuple
 
 
 def _certificate(found: Configured[Microsoft365Settings], access: Access) -> KeyPair | None:
+    from relay.state_dir import prepare
+
     if access.credential != "certificate":
         return None
+    state_dir = found.settings.state_dir if found.settings else default_state_dir()
+    now = datetime.datetime.now(datetime.UTC)
     upstream = found.upstream
     if upstream is not None and upstream.pfx is not None:
         return None
     if upstream is not None and upstream.certificate is not None:
         certificate = read_certificate(upstream.certificate)
         ends = certificate.not_valid_after_utc.date()
-        return KeyPair(upstream.certificate, "", thumbprint_of(certificate), ends)
-    from relay.state_dir import prepare
-
-    state_dir = found.settings.state_dir if found.settings else default_state_dir()
+        if upstream.certificate.parent != state_dir or not ending(ends, now):
+            return KeyPair(upstream.certificate, "", thumbprint_of(certificate), ends)
     prepare(state_dir)
-    store = SealedStore(state_dir, os.environ)
-    return key_pair_of(access.upstream, state_dir, store, datetime.datetime.now(datetime.UTC))
+    return key_pair_of(access.upstream, state_dir, SealedStore(state_dir, os.environ), now)
 
 
 def _write(output: Path | None, script: str, pair: KeyPair | None) -> list[Path]:

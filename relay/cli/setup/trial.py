@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def try_out(settings: Settings, answers: Answers, terminal: Terminal | None, tes
     signs_in = "device_code" in answers["credential"] or answers["gmail_credential"] == "sign_in"
     if signs_in:
         if terminal is None:
-            complain(f"{name}: nobody has signed in yet; type: relay login {name}")
+            complain(f"{name}: nobody has signed in yet; type: relay login {shlex.quote(name)}")
             return Outcome()
         terminal.say()
         if not terminal.agreed(f"Sign in to {name} now", default=True):
@@ -72,9 +73,10 @@ def say_rest(settings: Settings, path: Path, answers: Answers, outcome: Outcome)
     say_card(settings, answers["client"], answers["application"])
     say()
     if outcome.doctor is not None and not outcome.doctor["ok"] and answers["provider"] in _GUIDED:
-        say(f"What the administrator there has to do: relay setup {answers['provider']} {answers['upstream']}")
+        steps = f"relay setup {answers['provider']} {shlex.quote(answers['upstream'])}"
+        say(f"What the administrator there has to do: {steps}")
     if holder_of(settings.state_dir) is None:
-        say(f"Start Relay: relay serve --config {path}   (as a service: systemctl restart relay)")
+        say(f"Start Relay: relay serve --config {shlex.quote(str(path))}   (as a service: systemctl restart relay)")
     say("Later: relay doctor, relay status; relay setup again changes these answers.")
 
 

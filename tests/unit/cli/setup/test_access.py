@@ -7,6 +7,7 @@ import pytest
 from relay.cli.setup.access import Access, lines_for, script_for
 from relay.cli.setup.guidance import guidance_of, texts_of
 from relay.cli.setup.powershell import octets_of, quoted
+from relay.diagnosis.causes import causes
 from tests.unit.cli.setup.powershell_text import literals_of
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -156,6 +157,17 @@ def test_steps_before_and_after_can_be_filled_in(credential: str, classic: bool)
     assert ("Client secrets > New client secret" in text) == (credential == "client_secret")
     assert ("Grant admin consent" in text) == (classic and credential != "device_code")
     assert ("no API permissions" in text) == (not classic and credential != "device_code")
+
+
+@pytest.mark.parametrize("provider", ["microsoft365", "gmail", "ses"])
+def test_what_a_diagnosis_says_is_not_written_once_more(provider: str) -> None:
+    texts = texts_of(provider)
+    own = {entry["text"] for part in ("before", "after", "step") for entry in texts.get(part, ()) if "text" in entry}
+    said = {step for cause in causes() for step in cause.steps}
+    assert own.isdisjoint(said)
+    for part in ("before", "after", "step"):
+        for entry in texts.get(part, ()):
+            assert ("text" in entry) != ("diagnosis" in entry), entry
 
 
 def test_every_condition_of_the_texts_can_hold() -> None:

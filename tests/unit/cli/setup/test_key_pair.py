@@ -45,7 +45,10 @@ def test_before_its_end_another_one_is_made_under_another_name(tmp_path: Path) -
     first = key_pair_of("office365", tmp_path, store, NOW)
     later = NOW + datetime.timedelta(days=720)
     second = key_pair_of("office365", tmp_path, store, later)
-    assert second.certificate == tmp_path / f"office365-{later:%Y-%m-%d}.cer"
+    assert second.certificate == tmp_path / f"office365-{first.ends}.cer"
+    assert key_pair_of("office365", tmp_path, store, later + datetime.timedelta(days=9)) == second
+    third = key_pair_of("office365", tmp_path, store, later + datetime.timedelta(days=720))
+    assert third.certificate == tmp_path / f"office365-{second.ends}.cer"
     assert second.thumbprint != first.thumbprint
     assert first.certificate.exists()
 
