@@ -196,7 +196,14 @@ def _smtp_defaults(cloud: str, credential: object) -> dict[str, object]:
 def _graph_defaults(cloud: str, credential: object) -> dict[str, object]:
     graph = GRAPHS[cloud]
     scope = f"https://{graph}/{'Mail.Send' if credential == 'device_code' else '.default'}"
-    return {"host": graph, "port": 443, "security": "implicit", "scope": scope, "max_connections": 4}
+    return {
+        "host": graph,
+        "port": 443,
+        "security": "implicit",
+        "scope": scope,
+        "max_connections": 4,
+        "max_message_size": "150MiB",
+    }
 
 
 def _credential_meant(table: Mapping[str, object]) -> str | None:

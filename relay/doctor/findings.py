@@ -78,7 +78,7 @@ def _failures(seen: Examination, upstream: UpstreamSettings) -> list[Finding]:
 def _failure(end: ConversationEnded, seen: Examination, upstream: UpstreamSettings) -> Finding:
     step = step_of(end, seen, upstream)
     row, detail = "", ""
-    if step is Step.AUTH and end.cause is None:
+    if step in {Step.AUTH, Step.PERMISSION} and end.cause is None:
         row = refusal_of(end.reply, seen.token, upstream)
         detail = f"the server's own reasons: {' '.join(end.challenge.split())}" if end.challenge else ""
     elif step is Step.TOKEN and seen.token is not None and seen.logged_in:

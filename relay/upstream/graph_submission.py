@@ -39,7 +39,7 @@ class Submission:
 
     async def run(self) -> Conversation:
         """Return what came of it."""
-        if self._content.size > SIZE_LIMIT:
+        if self._content.size > min(self._service.route.largest or SIZE_LIMIT, SIZE_LIMIT):
             return self._stopped(Cause.TOO_LARGE)
         try:
             mailboxes = [row.forward_path for row in self._envelope.recipients]

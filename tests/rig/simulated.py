@@ -66,3 +66,8 @@ def cloud_of(simulator: Simulator) -> Cloud:
 def microsoft365_upstream(simulator: Simulator, **keys: Value) -> dict[str, Value]:
     """An [upstream.NAME] for the simulator's mailbox and application; the credential is among `keys`."""
     return cloud_of(simulator).microsoft365(**keys)
+
+
+def graph_upstream(simulator: Simulator, **keys: Value) -> dict[str, Value]:
+    """The same by Microsoft Graph."""
+    return microsoft365_upstream(simulator, **{"via": "graph", "port": simulator.authority.port, **keys})
