@@ -25,8 +25,7 @@ def detail_of(step: Step, seen: Examination, upstream: UpstreamSettings) -> str:
         port = upstream.port if upstream.proxy is None else upstream.proxy.port
         return f"{seen.peer} port {port}"
     if step is Step.PROXY:
-        login = f" as {upstream.proxy_username}" if upstream.proxy_username else ""
-        return f"{upstream.proxy}{login}, which looks up {upstream.host} and connects to its port {upstream.port}"
+        return proxy_detail(upstream)
     if step is Step.TLS:
         return protection_detail(seen.protection, upstream)
     if step is Step.TOKEN:
@@ -38,6 +37,12 @@ def detail_of(step: Step, seen: Examination, upstream: UpstreamSettings) -> str:
     if step is Step.AUTH:
         return f"{seen.mechanism} as {seen.username}" if seen.username else ""
     return _of_transaction(step, seen)
+
+
+def proxy_detail(upstream: UpstreamSettings) -> str:
+    """Tell what the proxy did."""
+    login = f" as {upstream.proxy_username}" if upstream.proxy_username else ""
+    return f"{upstream.proxy}{login}, which looks up {upstream.host} and connects to its port {upstream.port}"
 
 
 def protection_detail(protection: Protection | None, upstream: UpstreamSettings) -> str:

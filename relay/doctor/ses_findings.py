@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from relay.config.upstream_settings import UpstreamSettings
+from relay.doctor.details import proxy_detail
 from relay.doctor.findings import Finding
-from relay.doctor.steps import SES_API, Result, Step
+from relay.doctor.steps import AT_PROXY, Result, Step, steps_of
 from relay.upstream.contract import Cause, Phase
 from relay.upstream.failures import ConversationEnded
 from relay.upstream.ses_account import SesExamination
@@ -12,12 +13,12 @@ from relay.upstream.ses_account import SesExamination
 
 def findings_of_ses(seen: SesExamination, upstream: UpstreamSettings) -> tuple[Finding, ...]:
     """Return a finding for each step, in their order."""
-    failed = _failure(seen, upstream)
+    failed, steps = _failure(seen, upstream), steps_of(upstream)
     if failed is None:
-        return tuple(Finding(step, Result.OK, _detail(step, seen, upstream)) for step in SES_API)
-    at = SES_API.index(failed.step)
-    well = tuple(Finding(step, Result.OK, _detail(step, seen, upstream)) for step in SES_API[:at])
-    return (*well, failed, *(Finding(step, Result.NOT_REACHED) for step in SES_API[at + 1 :]))
+        return tuple(Finding(step, Result.OK, _detail(step, seen, upstream)) for step in steps)
+    at = steps.index(failed.step)
+    well = tuple(Finding(step, Result.OK, _detail(step, seen, upstream)) for step in steps[:at])
+    return (*well, failed, *(Finding(step, Result.NOT_REACHED) for step in steps[at + 1 :]))
 
 
 def _failure(seen: SesExamination, upstream: UpstreamSettings) -> Finding | None:
@@ -35,14 +36,18 @@ def _failure(seen: SesExamination, upstream: UpstreamSettings) -> Finding | None
 
 
 def _step_of(end: ConversationEnded) -> Step:
+    if end.cause is Cause.PROXY_SECRET_UNAVAILABLE:
+        return Step.CONFIGURATION
     if end.phase in {Phase.SECRET, Phase.TOKEN}:
         return Step.CREDENTIALS
     if end.phase is Phase.AUTH:
         return Step.AUTH
     if end.cause is None:
         return Step.ACCOUNT
-    if end.cause is Cause.NAME_NOT_FOUND:
+    if end.cause in {Cause.NAME_NOT_FOUND, Cause.PROXY_NOT_FOUND}:
         return Step.DNS
+    if end.cause in AT_PROXY and end.cause is not Cause.PROXY_UNREACHABLE:
+        return Step.PROXY
     return Step.TLS if end.cause in {Cause.TLS_UNTRUSTED, Cause.TLS_FAILED} else Step.PORT
 
 
@@ -52,7 +57,10 @@ def _detail(step: Step, seen: SesExamination, upstream: UpstreamSettings) -> str
     if step is Step.CREDENTIALS:
         return seen.identity
     if step is Step.PORT:
-        return f"{upstream.host} port {upstream.port}"
+        proxy = upstream.proxy
+        return f"{upstream.host} port {upstream.port}" if proxy is None else f"{proxy.host} port {proxy.port}"
+    if step is Step.PROXY:
+        return proxy_detail(upstream)
     if step is Step.AUTH:
         return "AWS takes the signature"
     if step is Step.ACCOUNT:

@@ -48,7 +48,6 @@ class Result(enum.StrEnum):
 REHEARSED = (Step.MAIL, Step.RCPT, Step.RSET)
 """Each From is tried with all three, in this order."""
 
-
 AT_PROXY = frozenset(
     {
         Cause.PROXY_UNREACHABLE,
@@ -62,26 +61,15 @@ AT_PROXY = frozenset(
 """What ends a conversation after the proxy's name was found."""
 
 
-SES_API = (
-    Step.CONFIGURATION,
-    Step.CREDENTIALS,
-    Step.DNS,
-    Step.PORT,
-    Step.TLS,
-    Step.AUTH,
-    Step.ACCOUNT,
-    Step.SENDERS,
-)
-"""Of Amazon SES by its API: each can be reached only after those before it."""
-
-
 def steps_of(upstream: UpstreamSettings) -> tuple[Step, ...]:
     """Return the steps that an upstream has, in the order in which they are told."""
     if isinstance(upstream, CaptureSettings):
         return (Step.CONFIGURATION, Step.FOLDER)
-    if isinstance(upstream, SesSettings) and upstream.via == "api":
-        return SES_API
     proxy = (Step.PROXY,) if upstream.proxy is not None else ()
+    if isinstance(upstream, SesSettings) and upstream.via == "api":
+        # Each can be reached only after those before it.
+        connecting = (Step.CREDENTIALS, Step.DNS, Step.PORT, *proxy, Step.TLS)
+        return (Step.CONFIGURATION, *connecting, Step.AUTH, Step.ACCOUNT, Step.SENDERS)
     if by_graph(upstream):
         connecting = (Step.DNS, Step.PORT, *proxy, Step.TLS)
         return (Step.CONFIGURATION, *connecting, Step.TOKEN, Step.AUTH, Step.PERMISSION, Step.MAILBOX)

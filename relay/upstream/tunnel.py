@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from python_socks import ProxyError
     from python_socks.async_.asyncio import Proxy as Dialogue
 
-HEAD_LIMIT = 65536
+HEAD_LIMIT = 16384
 """Octets of an answer to CONNECT."""
 
 _CLOSED = "it closed the connection"
@@ -54,7 +54,7 @@ async def reached_through(
         await _dialogue(proxy, login, way).connect(name, port, timeout)
     except BaseException as error:
         way.close()
-        end = _end_of(error, proxy, phase, f"to {host} port {port}", way.head if isinstance(way, _Head) else b"")
+        end = _end_of(error, proxy, phase, f"to {host} port {port}", bytes(way.head) if isinstance(way, _Head) else b"")
         if end is None:
             raise
         raise end from error
@@ -104,16 +104,19 @@ class _Head(socket.socket):
     def __init__(self, made: socket.socket) -> None:
         super().__init__(made.family, made.type, made.proto, made.detach())
         self.setblocking(False)
-        self.head = b""
+        self.head = bytearray()
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Return the head, or what came of it before the end; raises BlockingIOError until then."""
         while len(self.head) < HEAD_LIMIT and not self.head.endswith(b"\r\n\r\n"):
+            if not (self.head.startswith(b"HTTP/") or b"HTTP/".startswith(self.head)):
+                # A server that speaks first, or another kind of proxy: no head will ever end.
+                break
             octet = super().recv(1)
             if not octet:
-                return self.head
+                break
             self.head += octet
-        return self.head if len(self.head) < HEAD_LIMIT else b""
+        return bytes(self.head) if len(self.head) < HEAD_LIMIT else b""
 
     def taken(self) -> socket.socket:
         """Return the socket itself, for what comes after the head."""

@@ -142,6 +142,16 @@ async def test_a_proxy_that_says_nothing(scheme: str) -> None:
         _assert_ended(said, Cause.PROXY_TIMEOUT, f"in time: to {HOST} port 25", raw.port, scheme)
 
 
+async def test_a_mail_server_in_place_of_a_proxy_is_not_waited_for() -> None:
+    async def greeting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.isp.test ESMTP\r\n")
+        await asyncio.sleep(60)
+
+    async with raw_server(greeting) as raw:
+        said = await sent_by(proxy_at("http", raw.port), timeout=30)
+        _assert_ended(said, Cause.PROXY_GARBLED, "is no such proxy", raw.port, "http")
+
+
 async def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     said = await sent_by(proxy_at("http", port))
