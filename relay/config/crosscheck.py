@@ -11,6 +11,7 @@ from relay.config.problems import Fault, KeyPath
 from relay.config.quantities import duration_text
 from relay.config.upstream_settings import UpstreamSettings
 
+_NOBODYS: Final = ("localhost", ".local", ".localdomain", ".internal", ".lan", ".home.arpa")
 _LOOPBACK: Final = ("localhost", "127.", "::1")
 
 
@@ -44,11 +45,25 @@ def doubtful(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
             if client.username is not None:
                 yield Fault(("client", name, "username"), "no listener offers AUTH; set auth on one of them")
     yield from _doubtful_clients(draft)
+    yield from _unknown_at_ehlo(draft)
     for name, upstream in draft.upstreams.items():
         clear = upstream.security == "none" and not str(upstream.host).startswith(_LOOPBACK)
         if clear and upstream.type != "capture" and getattr(upstream, "username", None):
             cure = 'write security = "starttls" where the server has it'
             yield Fault(("upstream", name, "security"), f"the password goes over the network in clear text; {cure}")
+
+
+def _unknown_at_ehlo(draft: Draft) -> Iterator[Fault]:
+    """Google's relay service tells without a login by the name at EHLO whose mail it is, where the address does not."""
+    for name, upstream in draft.upstreams.items():
+        if getattr(upstream, "preset", None) != "workspace-relay" or upstream.type != "smtp":
+            continue
+        said = upstream.ehlo_name or draft.general.hostname
+        if not getattr(upstream, "username", None) and said.casefold().endswith(_NOBODYS):
+            what = f'"{said:.60}" is nobody\'s domain, and tells Google nothing'
+            yield Fault(
+                ("upstream", name, "ehlo_name"), f'{what}; write ehlo_name = "relay.clinic.test", of your domain'
+            )
 
 
 def _unknown_upstreams(draft: Draft) -> Iterator[Fault]:

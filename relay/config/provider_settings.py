@@ -38,6 +38,9 @@ class GmailSettings(UpstreamSettings):
 
     type: Literal["gmail"] = Field(default="gmail", description="Gmail or Google Workspace")
     host: str = Field(default="smtp.gmail.com", description="the name or address of its server")
+    preset: Literal["workspace-relay"] | None = Field(
+        default=None, description="workspace-relay: Workspace's relay service, with a login"
+    )
     username: Line = Field(default="", description="the account's address")
     app_password: SecretPlace | None = Field(
         default=None, description="16 letters; spaces as Google prints them are fine"
@@ -64,7 +67,11 @@ class GmailSettings(UpstreamSettings):
     @model_validator(mode="before")
     @classmethod
     def _by_account(cls, value: object) -> object:
-        if isinstance(value, dict) and str(value.get("username", "")).casefold().endswith(_PERSONAL):
+        if not isinstance(value, dict):
+            return value
+        if value.get("preset") == "workspace-relay":
+            return dict(PRESETS["workspace-relay"]) | value
+        if str(value.get("username", "")).casefold().endswith(_PERSONAL):
             return {"recipients_per_day": 500} | value
         return value
 

@@ -117,6 +117,38 @@ def test_a_connector_by_its_host(tmp_path: Path, host: str) -> None:
     assert (upstream.host, provider_of(upstream)) == (host, "microsoft365")
 
 
+@pytest.mark.parametrize(
+    ("hostname", "more", "doubts"),
+    [
+        ("relay.local", "", 1),
+        ("localhost", "", 1),
+        ("relay.clinic.org", "", 0),
+        ("relay.local", 'ehlo_name = "relay.clinic.org"\n', 0),
+        ("relay.local", LOGIN, 0),
+    ],
+)
+def test_the_relay_service_knows_us_by_the_name_at_ehlo(tmp_path: Path, hostname: str, more: str, doubts: int) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text(
+        f'state_dir = "{tmp_path}"\nhostname = "{hostname}"\n'
+        f'[upstream."x"]\ntype = "smtp"\npreset = "workspace-relay"\n{more}'
+    )
+    warnings = [warning for warning in load(path, {"P": "p"}).warnings if "tells Google nothing" in warning.text]
+    assert len(warnings) == doubts
+
+
+def test_the_relay_service_with_a_token(tmp_path: Path) -> None:
+    keys = 'type = "gmail"\npreset = "workspace-relay"\nmailbox = "a@clinic.test"\nservice_account = { env = "P" }\n'
+    upstream, problems = loaded(tmp_path, keys)
+    assert problems == []
+    assert upstream is not None
+    assert (upstream.host, upstream.recipients_per_day, upstream.recipients_per_message) == (
+        "smtp-relay.gmail.com",
+        10000,
+        100,
+    )
+
+
 def test_high_volume_email_with_a_token(tmp_path: Path) -> None:
     keys = 'type = "microsoft365"\npreset = "hve"\nmailbox = "hve@clinic.test"\ntenant = "clinic.test"\n'
     keys += 'client_id = "66666666-7777-8888-9999-000000000000"\nclient_secret = { env = "P" }\n'
