@@ -2,12 +2,15 @@
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
+# --build-arg EXTRA=aws adds boto3, which Amazon SES by its API and secrets of AWS need.
+ARG EXTRA=none
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python3 -m venv /opt/relay
-COPY requirements-build.lock requirements.lock pyproject.toml README.md ./
+COPY requirements-build.lock requirements.lock requirements-aws.lock pyproject.toml README.md ./
 RUN /opt/relay/bin/pip install --require-hashes --requirement requirements-build.lock \
- && /opt/relay/bin/pip install --require-hashes --requirement requirements.lock
+ && /opt/relay/bin/pip install --require-hashes --requirement requirements.lock \
+ && if [ "$EXTRA" = aws ]; then /opt/relay/bin/pip install --require-hashes --requirement requirements-aws.lock; fi
 COPY relay ./relay
 RUN /opt/relay/bin/pip install --no-deps --no-build-isolation . \
  && /opt/relay/bin/python -m compileall -q /opt/relay
