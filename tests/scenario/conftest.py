@@ -8,6 +8,7 @@ import pytest
 
 from tests.rig.relay import RelayProcess
 from tests.rig.scripted import ScriptedServer
+from tests.rig.simulate import SimulateProcess
 from tests.rig.simulated import SimulatorThread
 from tests.rig.toml import Value
 
@@ -48,3 +49,10 @@ def start_relay(tmp_path: Path) -> Iterator[StartRelay]:
             return running.enter_context(RelayProcess(tmp_path / "relay", settings, environ))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulateProcess]:
+    """`relay simulate`, for all tests of a module."""
+    with SimulateProcess(tmp_path_factory.mktemp("simulate")) as running:
+        yield running

@@ -13,6 +13,7 @@ from relay.cli.invocation import invocation_of
 from relay.cli.output import CommandError, print_json, say
 from relay.cli.setup.configured import Configured, check_now, configured, sound
 from relay.cli.setup.guidance import guidance_of, say_steps, texts_of
+from relay.cli.setup.options import Check, UpstreamName
 from relay.cli.setup.questions import question_of
 from relay.config.problems import ConfigError
 from relay.config.provider_settings import GmailSettings
@@ -26,7 +27,7 @@ _SCOPE = "https://mail.google.com/"
 
 def gmail(
     context: typer.Context,
-    upstream: Annotated[str | None, typer.Argument(metavar="[UPSTREAM]", help="of relay.toml")] = None,
+    upstream: UpstreamName = None,
     mailbox: Annotated[str | None, typer.Option("--mailbox", metavar="ADDRESS", help="the account that sends")] = None,
     credential: Annotated[
         str | None, typer.Option("--credential", help="app_password, service_account or sign_in")
@@ -34,7 +35,7 @@ def gmail(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="the service account's JSON key, to read its client ID")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="then see whether it works, as relay doctor does")] = False,
+    check: Check = False,
 ) -> int:
     """Say step by step what has to be done at Google, for an app password, a service account or a sign-in."""
     invocation = invocation_of(context)

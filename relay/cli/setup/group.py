@@ -88,22 +88,28 @@ def setup(
     """Ask a handful of questions, write relay.toml, seal the secrets, and try it."""
     if context.invoked_subcommand is not None:
         return None
+    files = {"secret": secret_file, "client_password": client_password_file}
+    variables = {"secret": secret_env, "client_password": client_password_env}
+    return _interview(context, files, variables, simulator_host, yes=yes)
+
+
+def _interview(
+    context: typer.Context, files: dict[str, Text], variables: dict[str, Text], simulator: str, *, yes: bool
+) -> int:
     from relay.cli.setup.from_flags import secrets_from
     from relay.cli.setup.interview import Request, interview
     from relay.cli.setup.terminal import at_terminal
 
+    invocation = invocation_of(context)
     if not yes and not at_terminal():
         raise CommandError(
-            "no terminal to ask at; answer by flags: relay setup --yes --provider ... (--help)", status=2
+            "no terminal to ask at; answer by flags: relay setup --yes --provider ..., see --help", status=2
         )
-    if invocation_of(context).json and not yes:
+    if invocation.json and not yes:
         raise CommandError("--json is for programs, of which nothing is asked; add --yes", status=2)
-    files = {"secret": secret_file, "client_password": client_password_file}
-    variables = {"secret": secret_env, "client_password": client_password_env}
     given = {name: str(value) for name, value in context.params.items() if value is not None and name in _FLAGS}
     secrets = secrets_from(files, variables, os.environ)
-    invocation = invocation_of(context)
-    return interview(Request(invocation.config, invocation.json, yes, given, secrets, simulator_host))
+    return interview(Request(invocation.config, invocation.json, yes, given, secrets, simulator))
 
 
 _FLAGS = frozenset(question.flag for question in questions() if not question.secret)

@@ -115,7 +115,7 @@ def _carry_out(plan: Plan, request: Request, terminal: Terminal | None) -> int:
 def _path(config: str | None) -> Path:
     found = find(config, os.environ)
     named = config or os.environ.get("RELAY_CONFIG")
-    if named or found.exists() or os.geteuid() == 0:
+    if named or os.path.exists(found) or os.geteuid() == 0:
         return found.absolute()
     return Path("relay.toml").absolute()
 

@@ -18,6 +18,7 @@ from relay.cli.setup.access import Access, script_for
 from relay.cli.setup.configured import Configured, check_now, configured, senders_of, sound
 from relay.cli.setup.guidance import Guidance, guidance_of, say_steps, texts_of
 from relay.cli.setup.key_pair import KeyPair, ending, key_pair_of, read_certificate, thumbprint_of
+from relay.cli.setup.options import Check, Output, SendAs, UpstreamName, id_option
 from relay.cli.setup.powershell import octets_of
 from relay.cli.setup.questions import question_of
 from relay.cli.setup.terminal import Terminal, at_terminal
@@ -31,31 +32,18 @@ _NAMES = ("mailbox", "tenant", "client_id")
 
 def microsoft365(
     context: typer.Context,
-    upstream: Annotated[str | None, typer.Argument(metavar="[UPSTREAM]", help="of relay.toml")] = None,
+    upstream: UpstreamName = None,
     mailbox: Annotated[str | None, typer.Option("--mailbox", metavar="ADDRESS", help="the mailbox that sends")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", metavar="ID", help="the Directory (tenant) ID")] = None,
-    client_id: Annotated[
-        str | None, typer.Option("--client-id", metavar="ID", help="the Application (client) ID")
-    ] = None,
-    object_id: Annotated[
-        str | None,
-        typer.Option("--object-id", metavar="ID", help="its object ID under Enterprise applications; else looked up"),
-    ] = None,
-    send_as: Annotated[
-        list[str] | None, typer.Option("--send-as", metavar="ADDRESS", help="a further From; may be repeated")
-    ] = None,
-    credential: Annotated[
-        str | None, typer.Option("--credential", help="client_secret, certificate, device_code, ...")
-    ] = None,
+    tenant: Annotated[str | None, id_option("--tenant", "the Directory (tenant) ID")] = None,
+    client_id: Annotated[str | None, id_option("--client-id", "the Application (client) ID")] = None,
+    object_id: Annotated[str | None, id_option("--object-id", "its object ID under Enterprise applications")] = None,
+    send_as: SendAs = None,
+    credential: Annotated[str | None, typer.Option("--credential", help="client_secret, certificate, ...")] = None,
     cloud: Annotated[str | None, typer.Option("--cloud", help=", ".join(CLOUDS))] = None,
-    graph: Annotated[bool, typer.Option("--graph", help="sending by Microsoft Graph instead of SMTP")] = False,
-    classic: Annotated[
-        bool, typer.Option("--classic", help="a permission with admin consent and full access, the way before roles")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="write the script, to be handed over")
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="then see whether it works, as relay doctor does")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="by Microsoft Graph instead of SMTP")] = False,
+    classic: Annotated[bool, typer.Option("--classic", help="by a permission with admin consent, as before")] = False,
+    output: Output = None,
+    check: Check = False,
 ) -> int:
     """Print the PowerShell with which the tenant's administrator lets Relay send, line by line with its reason."""
     invocation = invocation_of(context)

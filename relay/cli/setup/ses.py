@@ -14,20 +14,18 @@ from relay.cli.setup.configured import check_now, configured, senders_of, sound
 from relay.cli.setup.dns_records import records_for
 from relay.cli.setup.guidance import guidance_of, say_steps, texts_of
 from relay.cli.setup.iam_policy import policy_for
+from relay.cli.setup.options import Check, SendAs, UpstreamName, id_option
 from relay.config.ses_settings import SesSettings
 from relay.diagnosis.names import names_of
 
 
 def ses(
     context: typer.Context,
-    upstream: Annotated[str | None, typer.Argument(metavar="[UPSTREAM]", help="of relay.toml")] = None,
+    upstream: UpstreamName = None,
     region: Annotated[str | None, typer.Option("--region", help="the AWS region, like ap-southeast-2")] = None,
-    send_as: Annotated[
-        list[str] | None,
-        typer.Option("--send-as", metavar="ADDRESS", help="a From, or @domain for all of one; may be repeated"),
-    ] = None,
-    account: Annotated[str, typer.Option("--account", metavar="ID", help="the AWS account, 12 digits")] = "",
-    check: Annotated[bool, typer.Option("--check", help="then see whether it works, as relay doctor does")] = False,
+    send_as: SendAs = None,
+    account: Annotated[str, id_option("--account", "the AWS account, 12 digits")] = "",
+    check: Check = False,
 ) -> int:
     """Say step by step what has to be done at AWS, with the DNS records and the IAM policy."""
     invocation = invocation_of(context)
