@@ -79,7 +79,7 @@ class Failover:
             if condition is Condition.OUT:
                 await self._leave(name, standings[name].state)
             elif condition is not Condition.STOPPED:
-                await self._return(name)
+                await self._return(name, standings)
 
     def _see(self, standings: Mapping[str, Standing]) -> None:
         at, upstreams = self._around.clock(), self._around.settings.upstream
@@ -99,12 +99,14 @@ class Failover:
             reason = "held" if state.state == "held" else "unreachable"
             await self._passage(name).go(Way(True, targets, reason, lambda _: _left(name, state)), self._conditions)
 
-    async def _return(self, name: str) -> None:
+    async def _return(self, name: str, standings: Mapping[str, Standing]) -> None:
         homes = self._homes.get(name, set())
         well = frozenset(home for home in homes if home != name and self._conditions.get(home) is Condition.WELL)
         if not well:
             return
-        way = Way(False, well, "well", lambda home: _returned(name, home))
+        # Where no more than a login has worked, a message finds out before the others follow.
+        most = None if all(standings[home].sight.delivers for home in well) else 1
+        way = Way(False, well, "well", lambda home: _returned(name, home), most)
         if not await self._passage(name).go(way, self._conditions):
             homes -= well
 

@@ -32,16 +32,20 @@ class Condition(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What is seen of an upstream: since when it is held or unreachable, or whether its last conversation worked."""
+    """What is seen of an upstream: since when it is held or unreachable, or whether its last conversation worked.
+
+    `delivers`: that was one about a message. A login shows nothing of quotas, nor of what comes behind it.
+    """
 
     closed_since: int | None = None
     by_operator: bool = False
     proven: bool = False
+    delivers: bool = False
 
 
 @dataclass(slots=True)
 class Outage:
-    """One upstream's. An outage that comes again before the upstream was well for a while is the same outage.
+    """One upstream's. An outage that comes again before the upstream was well for a while, and delivered, is the same.
 
     So an upstream that comes and goes keeps no mail for long, and what others have is not sent to and fro.
     """
@@ -64,5 +68,6 @@ class Outage:
         self.well_at = at if self.well_at is None else self.well_at
         if at - self.well_at < 1000 * min(failover_after, _WELL_FOR_MOST):
             return Condition.UNPROVEN
-        self.since_at = self.well_at = None
+        if sight.delivers:
+            self.since_at = self.well_at = None
         return Condition.WELL

@@ -30,13 +30,15 @@ _BREATH: Final = 2
 class Way:
     """Why mail leaves an upstream: `leaving` because it is out; else it goes back to one of `targets`, which are well.
 
-    `why` says it in the trace, for the upstream that mail goes to; `reason` is the metric's label.
+    `why` says it in the trace, for the upstream that mail goes to; `reason` is the metric's label. `most`: no more than
+    so many recipients at once, whatever room there is.
     """
 
     leaving: bool
     targets: frozenset[str]
     reason: str
     why: Callable[[str], Reply]
+    most: int | None = None
 
 
 @dataclass(slots=True)
@@ -117,7 +119,7 @@ class Passage:
         conditions: Mapping[str, Condition],
     ) -> int:
         """Move what has to be; return how many of the page were dealt with."""
-        room = {target: self._room(target) for target in way.targets}
+        room = {target: self._room(target, way.most) for target in way.targets}
         moves: dict[str, list[QueuedRecipient]] = {}
         done = 0
         for row in page:
@@ -127,7 +129,7 @@ class Passage:
                 progress.kept += 1
             elif target in room:
                 # What is urgent waits behind nobody else's mail.
-                if room[target] <= 0 and priority is not Priority.HIGH:
+                if room[target] <= 0 and (priority is not Priority.HIGH or way.most is not None):
                     break
                 room[target] -= 1
                 moves.setdefault(target, []).append(row)
@@ -150,6 +152,7 @@ class Passage:
             return self._upstream
         return way_for(row.candidates, self._upstream, conditions, lambda name: self._may_carry(name, row))
 
-    def _room(self, target: str) -> int:
+    def _room(self, target: str, most: int | None) -> int:
         queued = self._around.outgoing.waiting_at(target, RecipientState.QUEUED)
-        return room_at(queued, self._around.settings.upstream[target].messages_per_minute)
+        room = room_at(queued, self._around.settings.upstream[target].messages_per_minute)
+        return room if most is None else min(room, most - queued)

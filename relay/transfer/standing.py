@@ -46,6 +46,7 @@ class Standing:
         self._up: bool | None = None
         self._unanswered_since: int | None = None
         self._doubted = False
+        self._delivers = False
 
     @property
     def gate(self) -> Gate | None:
@@ -71,7 +72,8 @@ class Standing:
             return Sight(gate.since_at, by_operator=gate.reason is HoldReason.OPERATOR)
         if self.reach.down:
             return Sight(self.reach.since_at)
-        return Sight(proven=self._up is True and self._unanswered_since is None and not self._doubted)
+        proven = self._up is True and self._unanswered_since is None and not self._doubted
+        return Sight(proven=proven, delivers=proven and self._delivers)
 
     def unanswered_since(self, at: int, patience: float) -> int | None:
         """Return since when messages have waited in vain for a reply behind MAIL, for `patience` seconds at least.
@@ -98,7 +100,10 @@ class Standing:
             self._unanswered_since = self._unanswered_since or self._around.clock()
         elif up and conversation.recipients:
             self._unanswered_since, self._doubted = None, False
-        if unreachable(conversation) or self.reach.down or account_hold(outcomes) is not None:
+        held = account_hold(outcomes) is not None
+        if held or not up or conversation.recipients:
+            self._delivers = up and not held
+        if unreachable(conversation) or self.reach.down or held:
             return True
         if any(isinstance(one, Relayed) for one in outcomes):
             self._since.clear()

@@ -151,6 +151,53 @@ def test_the_first_is_out_and_returns(out: object, pair: Pair, start_relay: Star
     assert {name.rstrip("0123456789") for name in numbers(pair.first)} == {"before", "after"}
 
 
+def test_one_that_hangs_for_longer_than_its_mail_can_wait(pair: Pair, start_relay: StartRelay) -> None:
+    """It accepts connections and says nothing, and time-outs are as they are by default: a minute."""
+    _silent_at_the_greeting(pair)
+    settings = pair.settings()
+    settings["upstream"]["first"] |= {"timeout": "60s"}
+    relay = start_relay(settings, {"PASSWORD": "right"})
+    send(relay, *some("waiting", 20))
+    pair.second.wait_for(17, seconds=20)
+    send(relay, *some("meanwhile", 5))
+    pair.second.wait_for(22, seconds=20)
+    assert relay.log("relayed")[-1]["upstream"] == "second"
+    assert pair.first.accepted == []
+    # Those whose attempts hung: they end as the connections do.
+    pair.first.close()
+    pair.second.wait_for(25)
+    pair.first.script.well_again()
+    pair.first.open()
+    relay.wait_for_event("failover_over")
+    send(relay, "after")
+    pair.first.wait_for(1)
+    assert set(pair.arrived().values()) == {1}
+
+
+def test_one_that_is_slow_and_delivers_keeps_its_mail(pair: Pair, start_relay: StartRelay) -> None:
+    pair.first.script.always("BODY", Answer("250 2.0.0 Ok", delay=0.9))
+    relay = start_relay(pair.settings(), {"PASSWORD": "right"})
+    send(relay, *some("waiting", 9))
+    pair.first.wait_for(9)
+    assert relay.log("failover") == []
+    assert pair.second.accepted == []
+
+
+def test_people_hear_that_mail_goes_another_way(pair: Pair, start_relay: StartRelay) -> None:
+    pair.first.script.always("AUTH", "535 5.7.8 No")
+    relay = start_relay(pair.settings() | {"alerts": {"to": ["it@clinic.test"]}}, {"PASSWORD": "right"})
+    send(relay, "any")
+    wait_until(lambda: len(pair.second.accepted) == 3, "two alerts and the message")
+    told = b"".join(one.content for one in pair.second.accepted)
+    assert b"Subject: Relay: first is held (auth)" in told
+    assert b"Subject: Relay: mail goes by second instead of first" in told
+    assert b"Mail of clinic goes by second meanwhile, since first does not take it: " in told
+    pair.first.script.well_again()
+    wait_until(lambda: len(pair.first.accepted) + len(pair.second.accepted) == 4, "the end of it")
+    [over] = [one.content for one in (*pair.first.accepted, *pair.second.accepted) if b"works again" in one.content]
+    assert b"first works again (it was: auth, failover)" in over
+
+
 def test_what_still_waits_goes_back(pair: Pair, start_relay: StartRelay) -> None:
     """The second is limited; so most of it is sent by the first after all, what is urgent included."""
     pair.first.close()

@@ -14,6 +14,7 @@ from relay.spool.records import Gate, HoldReason, Priority
 from relay.upstream.contract import Cause, Clearance, Conversation, Phase
 from tests.transfer.actor import CONNECTION_REFUSED, PASSWORD_REFUSED, VANISHED, Actor, ends, said, taken
 from tests.transfer.stage import Stage, settings_of, until
+from tests.transfer.test_held import M365
 
 FIRST = {"type": "smtp", "host": "mx.first.test", "failover_after": 0.3}
 NEXT = {"type": "smtp", "host": "mx.next.test", "failover_after": 0.3}
@@ -178,6 +179,25 @@ async def test_what_no_other_may_send_either_waits_for_a_person(tmp_path: Path) 
         id_ = await stage.put("a@far.test")
         await stage.settled(id_, "held")
         assert (len(first.offers), len(second.offers)) == (1, 1)
+
+
+async def test_a_quota_that_a_login_does_not_show_sends_nothing_to_and_fro(tmp_path: Path) -> None:
+    full = ends(Phase.DONE, said(550, "5.1.90 Your message can't be sent because you've reached your daily limit"))
+    first, second = Actor("first", always=full), Actor("next")
+    second.go.clear()
+    m365 = M365 | {"failover_after": 0.3}
+    settings = settings_of(tmp_path, {"first": m365, "next": NEXT | {"max_connections": 1}})
+    async with Stage(tmp_path, settings, first, second) as stage:
+        ids = [await stage.put(f"{at}@far.test") for at in range(30)]
+        await stage.settled_event(ids[-1], "moved")
+        await until(lambda: first.probes >= 8, "gates that a login opens")
+        moves = [(await stage.events(id_)).count("moved") for id_ in ids]
+        assert sum(moves) <= 30 + 2 * first.probes, "one at a time finds out"
+        first.always = taken
+        second.go.set()
+        for id_ in ids:
+            await stage.settled(id_, "relayed")
+        assert set(reached(second).values()) | {1} == {1}
 
 
 class TestOneThatHangs:

@@ -11,6 +11,7 @@ from relay.config.settings import Settings
 from relay.spool.records import Gate, HoldReason
 from relay.transfer import alert
 from relay.transfer.alert import Alert
+from relay.transfer.detour import Detour
 from relay.transfer.explanation import diagnosis_of_expiry, diagnosis_of_gate
 from tests.unit.transfer.made import ACCEPTED_AT, HOUR, message, said
 
@@ -44,8 +45,20 @@ OVER = alert.over("m365", "auth", ACCEPTED_AT)
 MESSAGE_HELD = alert.message_held(
     "m365", HoldReason.SEND_AS, message(), ACCEPTED_AT, HELD.diagnosis or pytest.fail("no diagnosis"), None
 )
+FAILOVER = alert.failing_over(
+    "m365",
+    [
+        Detour("app", "m365", "ses"),
+        Detour("lab", "m365", "isp"),
+        Detour("scan", "m365", "ses"),
+        Detour("x", "m365", None),
+    ],
+    ACCEPTED_AT,
+    HELD.diagnosis or pytest.fail("no diagnosis"),
+    DISABLED,
+)
 RENEWED = alert.renewed("tls", "certificate", None, ACCEPTED_AT + 90 * DAY, ACCEPTED_AT)
-ALL = (HELD, OVER, MESSAGE_HELD, RENEWED, ends("client_secret"), ends("sign_in", days=-1))
+ALL = (HELD, OVER, FAILOVER, MESSAGE_HELD, RENEWED, ends("client_secret"), ends("sign_in", days=-1))
 
 
 @pytest.mark.parametrize("found", ALL, ids=lambda found: found.event)
@@ -107,3 +120,10 @@ def test_the_end_of_something_says_which_day_and_what_to_do() -> None:
 )
 def test_each_kind_of_end_has_a_remedy_of_its_own(what: str, kind: str, upstream: str | None, key: str) -> None:
     assert diagnosis_of_expiry(what, kind, upstream, UPSTREAMS.get(upstream or "")).key == key
+
+
+def test_whose_mail_goes_another_way() -> None:
+    start = "Mail of app, scan goes by ses, and lab goes by isp meanwhile, since m365 does not take it: "
+    assert FAILOVER.opening.startswith(start)
+    assert FAILOVER.subject == "Relay: mail goes by ses, isp instead of m365"
+    assert "SmtpClientAuthentication" in FAILOVER.text

@@ -11,7 +11,7 @@ UNPROVEN, WELL = Condition.UNPROVEN, Condition.WELL
 AFTER = 300.0
 S = 1000
 
-WORKS, UNKNOWN = Sight(proven=True), Sight()
+WORKS, LOGIN, UNKNOWN = Sight(proven=True, delivers=True), Sight(proven=True), Sight()
 
 
 def down(since: int) -> Sight:
@@ -45,6 +45,14 @@ def stopped(since: int) -> Sight:
             id="released, and nothing showed yet that it works",
         ),
         pytest.param([(304, down(5), FAILING), (310, down(250), OUT)], id="first unreachable, then held: one outage"),
+        pytest.param(
+            [(305, down(5), OUT), (400, LOGIN, UNPROVEN), (460, LOGIN, WELL), (500, down(500), OUT)],
+            id="a login works, and no message",
+        ),
+        pytest.param(
+            [(305, down(5), OUT), (400, LOGIN, UNPROVEN), (460, WORKS, WELL), (500, down(500), FAILING)],
+            id="a message works",
+        ),
         pytest.param([(900, stopped(5), STOPPED), (901, WORKS, WELL)], id="by an operator"),
         pytest.param(
             [(305, down(5), OUT), (310, stopped(310), STOPPED), (320, down(5), OUT)], id="by an operator meanwhile"
