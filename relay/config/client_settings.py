@@ -92,6 +92,14 @@ Text = Annotated[
 MailAddresses = Annotated[tuple[MailAddress, ...], BeforeValidator(several)]
 
 
+def _plain(value: tuple[str, ...]) -> tuple[str, ...]:
+    # An upstream that can't take such an address would refuse the message to everybody.
+    odd = next((address for address in value if not address.isascii()), None)
+    if odd is not None:
+        raise mistake(f'"{odd:.80}" has letters beyond A to Z', "give an address in plain letters")
+    return value
+
+
 class ClientSettings(Section):
     """An application, known by user name and password, by its network, or by both."""
 
@@ -125,7 +133,9 @@ class ClientSettings(Section):
         default="queue",
         description="queue: 250 once it is safe on disk; direct: the client waits and gets the upstream's own answer",
     )
-    bcc: MailAddresses = Field(default=(), description="who gets a copy of everything sent")
+    bcc: Annotated[MailAddresses, AfterValidator(_plain)] = Field(
+        default=(), description="who gets a copy of everything sent"
+    )
     receipts: StrictBool = Field(default=True, description="whether a request for a delivery receipt is honoured")
     disclaimer_text: Text | None = Field(default=None, description="what is added to a plain text: a text or a file")
     disclaimer_html: Text | None = Field(default=None, description="what is added to an HTML text: a text or a file")

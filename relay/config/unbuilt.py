@@ -30,10 +30,7 @@ class Unbuilt:
         return all(value != each for each in self.built)
 
 
-WARNED: Final = (
-    Unbuilt("client", "bcc"),
-    Unbuilt("console", "address"),
-)
+WARNED: Final = (Unbuilt("console", "address"),)
 """`check` and `serve` warn of these and go on. What gets built is taken off the list."""
 
 

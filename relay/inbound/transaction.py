@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from relay.address import Mailbox
+from relay.address import Mailbox, parse_mailbox
 from relay.config.settings import Settings
 from relay.envelope import Envelope, Notify, Origin, Recipient
 from relay.inbound import admission, received
@@ -110,11 +110,18 @@ class Transaction:
 
     def _recipients(self) -> tuple[Recipient, ...]:
         """The recipients; a header field that asks for a receipt counts where NOTIFY says nothing."""
+        client = self.client.settings
+        recipients = tuple(self.recipients)
         asked = self._section is not None and self._section.asks_receipt
-        if not asked or not self.client.settings.receipts or self.arguments.reverse_path is None:
-            return tuple(self.recipients)
-        wanted = Notify.SUCCESS | Notify.FAILURE
-        return tuple(replace(one, notify=wanted) if one.notify is None else one for one in self.recipients)
+        if asked and client.receipts and self.arguments.reverse_path is not None:
+            wanted = Notify.SUCCESS | Notify.FAILURE
+            recipients = tuple(replace(one, notify=wanted) if one.notify is None else one for one in recipients)
+        return (*recipients, *self._archive()) if client.bcc else recipients
+
+    def _archive(self) -> tuple[Recipient, ...]:
+        """Those who get a copy of everything: the sender is told nothing of them, whatever becomes of it."""
+        copies = (parse_mailbox(address) for address in self.client.settings.bcc)
+        return tuple(Recipient(copy, Notify.NEVER) for copy in copies if copy is not None and not self.has(copy))
 
 
 def _exact(mailbox: Mailbox) -> str:

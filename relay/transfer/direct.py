@@ -14,6 +14,7 @@ from relay.transfer.direct_memory import Key, Memory, key_of
 from relay.transfer.direct_offers import Offers
 from relay.transfer.direct_record import Records
 from relay.transfer.direct_reply import NO_ANSWER, OUR_FAULT, STOPPING, TOO_OFTEN_UNCERTAIN, answer_to, passed_on
+from relay.transfer.dsn import Customs
 from relay.transfer.lane import Lane
 from relay.transfer.outcome import Outcome, Relayed, Uncertain
 from relay.transfer.surroundings import Surroundings
@@ -141,7 +142,7 @@ class Direct:
         if delivery.late:
             await self._came_late(key, delivery, late)
             return
-        answer = answer_to(outcomes)
+        answer = answer_to(self._counted(delivery, outcomes))
         if answer.taken:
             await self._taken(key, delivery, outcomes, passed_on(answer.reply, delivery.arrival.id))
             return
@@ -150,6 +151,16 @@ class Direct:
         self._refuse(delivery, answer.reply)
         if delivery.offered:
             await self._records.told(delivery, outcomes)
+
+    def _counted(self, delivery: Delivery, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Return the outcomes that the client hears of: not those of copies that it knows nothing of."""
+        client = self._around.settings.client.get(delivery.arrival.origin.client)
+        if client is None or not client.bcc:
+            return outcomes
+        customs = Customs(archive=frozenset(address.lower() for address in client.bcc))
+        recipients = delivery.arrival.envelope.recipients
+        known = [found for to, found in zip(recipients, outcomes, strict=True) if not customs.is_archive(to)]
+        return known or outcomes
 
     async def _taken(self, key: Key | None, delivery: Delivery, outcomes: Sequence[Outcome], said: Reply) -> None:
         """Relayed to somebody. What else there is to do is safe on disk before the client hears of it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from relay.address import Mailbox, ReversePath
-from relay.envelope import Notify
+from relay.envelope import Notify, Recipient
 from relay.reply import Reply
 from relay.spool.records import RecipientState, Settlement, SpooledMessage, SpooledRecipient
 
@@ -46,7 +46,7 @@ class Notice:
 class Customs:
     """What decides besides the message: the client's settings, the upstream's DSN, the mailbox that nobody reads.
 
-    `receipts_to`: who gets delivery receipts; None: the sender.
+    `receipts_to`: who gets delivery receipts; None: the sender. `archive`: who gets a copy of everything, by key.
     """
 
     failures_to: tuple[Mailbox, ...] = ()
@@ -55,6 +55,11 @@ class Customs:
     dsn_taken_over: bool = False
     own_mailboxes: frozenset[str] = frozenset()
     receipts_to: ReversePath = None
+    archive: frozenset[str] = frozenset()
+
+    def is_archive(self, recipient: Recipient) -> bool:
+        """Return whether the client's settings put this recipient in, and not the sender."""
+        return recipient.notify is Notify.NEVER and recipient.forward_path.key in self.archive
 
 
 def delay_due(message: SpooledMessage, row: SpooledRecipient, at: int, delay_notice: float) -> bool:
@@ -108,6 +113,11 @@ def _of_kind(kind: NoticeKind, message: SpooledMessage, findings: Sequence[Findi
         told, unread = (elsewhere,), False
     if kind is not NoticeKind.FAILED:
         return [Notice(kind, told, asked)] if told else []
+    copies = [one for one in findings if customs.is_archive(one.row.recipient)]
+    if copies and not customs.failures_to and not (unread and asked):
+        # Whoever reads the archive is no affair of the sender.
+        notices = [Notice(kind, told, asked)] if told else []
+        return notices + ([Notice(kind, customs.alerts_to, tuple(copies))] if customs.alerts_to else [])
     others = customs.failures_to or (customs.alerts_to if unread and asked else ())
     others = tuple(one for one in others if sender is None or unread or one.key != sender.key or not told)
     if told and others and len(asked) == len(findings):

@@ -89,6 +89,7 @@ class Postmaster:
             dsn_taken_over=dsn,
             own_mailboxes=frozenset(account.key for account in accounts if account is not None),
             receipts_to=receipts_to,
+            archive=frozenset(copy.key for copy in _mailboxes(client.bcc if client else ())),
         )
 
     def _posted(self, notice: Notice, claim: Claim, original: Original, route: Route) -> Posted:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from relay.address import Mailbox
 from relay.envelope import Notify
 from relay.spool.records import RecipientState, Settlement, SpooledMessage, SpooledRecipient
 from relay.transfer.dsn import Customs, Finding, NoticeKind, delay_due, notices_due, sender_told
@@ -168,3 +169,16 @@ def test_delays_are_told_once_to_who_asked(
 def test_a_notice_that_is_late_is_not_told_of() -> None:
     found = row(notify=Notify.DELAY)
     assert not delay_due(message(notice=True), found, ACCEPTED_AT + 5 * HOUR, 4 * 3600.0)
+
+
+@pytest.mark.parametrize(("failures_to", "told"), [
+    ((), [(FAILED, ["app@clinic.test"], [0]), (FAILED, ["it@clinic.test"], [1])]),
+    ((RECEPTION,), [(FAILED, ["app@clinic.test"], [0]), (FAILED, ["reception@clinic.test"], [0, 1])]),
+])  # fmt: skip
+def test_the_sender_never_hears_of_an_archive(
+    failures_to: tuple[Mailbox, ...], told: list[tuple[NoticeKind, list[str], list[int]]]
+) -> None:
+    customs = Customs(failures_to, (IT,), archive=frozenset({"archive@clinic.test"}))
+    patient, copy = row("a@far.test", 0), row("archive@clinic.test", 1, notify=Notify.NEVER)
+    assert _told(message(), _failed(patient), _failed(copy), customs=customs) == told
+    assert _told(message(), _failed(row("archive@clinic.test", 1)), customs=customs)[0][1][0] == "app@clinic.test"
