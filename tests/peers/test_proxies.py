@@ -14,7 +14,7 @@ from tests.rig.aws import ses_api_upstream, user_variables
 from tests.rig.message import RECIPIENT, clinic_message
 from tests.rig.proxies import KINDS, PASSWORD, USERNAME, Microsocks, Proxy, Rules, Tinyproxy
 from tests.rig.relay import RelayProcess
-from tests.rig.simulated import SimulatorThread, microsoft365_upstream
+from tests.rig.simulated import SimulatorThread, graph_upstream, microsoft365_upstream
 from tests.rig.toml import Value
 from tests.rig.waiting import wait_until
 
@@ -259,21 +259,32 @@ def test_direct_delivery_with_tls_from_the_start(cloud: SimulatorThread, kind: s
             assert f"The proxy {proxy.url} cannot be reached" in answer
 
 
-def test_the_api_of_ses(cloud: SimulatorThread, tmp_path: Path) -> None:
+@pytest.mark.parametrize("api", ["ses", "graph"])
+def test_mail_by_an_api_goes_by_the_proxy(cloud: SimulatorThread, api: str, tmp_path: Path) -> None:
     simulator, before = cloud.simulator, arrived(cloud)
     with Tinyproxy(Rules(names=(NAME,))) as proxy:
-        upstream = ses_api_upstream(simulator, **proxy.keys())
+        secret: dict[str, Value] = {"credential": "client_secret", "client_secret": {"env": "CLIENT_SECRET"}}
+        upstream = (
+            ses_api_upstream(simulator, **proxy.keys())
+            if api == "ses"
+            else graph_upstream(simulator, **secret, **proxy.keys())
+        )
         relay = relay_for(tmp_path, cloud, upstream)
         relay.environ |= user_variables(simulator)
         with relay:
             submit(relay, cloud)
             wait_until(lambda: arrived(cloud) == before + 1, "the message")
-            assert proxy.times_connected(NAME, simulator.aws.server.port) >= 1
+            assert proxy.times_connected(NAME, int(str(upstream["port"]))) >= 1
+            found = json_of(relay, "doctor")
+            assert found["ok"], found
+            assert "proxy" in [step["name"] for step in found["steps"]]
             proxy.interrupt()
             relay.restart()
             submit(relay, cloud)
             [deferred] = relay.wait_for_event("deferred")[:1]
             assert f"The proxy {proxy.url} cannot be reached: connection refused" in deferred["reply"]
+            found = json_of(relay, "doctor")
+            assert next(step["name"] for step in found["steps"] if step["result"] == "failed") == "port"
             proxy.start()
             wait_until(lambda: arrived(cloud) == before + 2, "the second message")
 
