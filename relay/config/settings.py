@@ -120,10 +120,13 @@ class Settings(GeneralSettings):
         }
 
     def sender_policy(self, client: str, upstream: str) -> SenderPolicy:
-        """What becomes of a From of this client that this upstream may not send as."""
-        given = self.client[client].sender_policy
-        if given is not None:
-            return given
+        """What becomes of a From of this client that this upstream may not send as.
+
+        The client may be gone: its mail waits longer than its table.
+        """
+        ours = self.client.get(client)
+        if ours is not None and ours.sender_policy is not None:
+            return ours.sender_policy
         return "rewrite" if self.upstream[upstream].type in _OWN_FROM_ONLY else "keep"
 
     def give_up_after(self, client: str | None) -> float:

@@ -59,7 +59,7 @@ def test_a_result_passes_800_reminders(provider: ScriptedServer, tmp_path: Path,
     # Those that are to go last came first.
     seed(relay.state_dir, 400, size=_BULK, upstream="provider", priority=Priority.BULK)
     seed(relay.state_dir, 400, size=_NORMAL, upstream="provider")
-    _use_up(relay.state_dir, 52.0)
+    _use_up(relay.state_dir, 47.0)
     with relay:
         _send(relay)
         assert _mails(provider) == [], "the minute is used up"
