@@ -181,9 +181,11 @@ class Entra:
         resources = {scope.rpartition("/")[0] for scope in wanted}
         if len(resources) != 1 or not resources <= set(self._tokens.resources):
             raise self._refused("aadsts70011")
+        resource = resources.pop()
+        consented = " ".join(self._tokens.graph_roles) if resource == self._tokens.graph_audience else USER_SCOPE
         names = [scope.rpartition("/")[2] for scope in wanted]
-        granted = " ".join(USER_SCOPE if name == ".default" else name for name in names)
-        token = self._tokens.for_user(resources.pop(), sign_in.user, granted)
+        granted = " ".join(consented if name == ".default" else name for name in names)
+        token = self._tokens.for_user(resource, sign_in.user, granted)
         refresh_token = f"1.{secrets.token_urlsafe(600)}"
         self._refresh_tokens[refresh_token] = sign_in
         while len(self._refresh_tokens) > _REFRESH_TOKENS:

@@ -55,6 +55,7 @@ class Decoder:
         self._base64 = encoding == "base64"
         self._delimited = delimited
         self._held = b""
+        self._padded = False
         self.damaged = False
 
     def decoded(self, piece: bytes, *, ends: bool) -> bytes:
@@ -77,6 +78,9 @@ class Decoder:
         return b"" if self._delimited else rest
 
     def _octets(self, encoded: bytes) -> bytes:
+        # What follows the padding is read by some and not by others.
+        self.damaged = self.damaged or (self._padded and bool(encoded))
+        self._padded = self._padded or encoded.endswith(b"=")
         try:
             return binascii.a2b_base64(encoded, strict_mode=True) if encoded else b""
         except binascii.Error:

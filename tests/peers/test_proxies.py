@@ -290,6 +290,22 @@ def test_mail_by_an_api_goes_by_the_proxy(cloud: SimulatorThread, api: str, tmp_
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_graph(cloud: SimulatorThread, kind: str, tmp_path: Path) -> None:
+    simulator, before = cloud.simulator, arrived(cloud)
+    with KINDS[kind](Rules(login=True, names=(NAME,))) as proxy:
+        upstream = office365(cloud, proxy, via="graph", port=simulator.authority.port)
+        with relay_for(tmp_path, cloud, upstream) as relay:
+            submit(relay, cloud)
+            wait_until(lambda: arrived(cloud) == before + 1, "the message")
+            # The token, and the message with its upload.
+            assert proxy.times_connected(NAME, simulator.authority.port) >= 2
+            doctor = json.loads(relay.command("doctor", "office365", "--json").stdout)
+            told = doctor[0] if isinstance(doctor, list) else doctor
+            assert told["ok"], told
+            assert [step["name"] for step in told["steps"]][:5] == ["configuration", "dns", "port", "proxy", "tls"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_signing_in_goes_by_the_proxy(cloud: SimulatorThread, kind: str, tmp_path: Path) -> None:
     simulator, before = cloud.simulator, arrived(cloud)
     with KINDS[kind](Rules(names=(NAME,))) as proxy:

@@ -7,13 +7,16 @@ import email.policy
 import json
 import smtplib
 import subprocess
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.rig.credential_kinds import KINDS
 from tests.rig.relay import RelayProcess
-from tests.rig.simulated import SimulatorThread, graph_upstream
+from tests.rig.simulated import SimulatorThread, cloud_of, graph_upstream
 from tests.rig.toml import Value
 from tests.rig.waiting import wait_until
 from tests.scenario.conftest import StartRelay, plain_settings
@@ -21,6 +24,7 @@ from tests.scenario.test_direct import direct_settings
 from tests.upstream.graph_mail import leaves, with_attachment, written
 
 SENDER = "no-reply@clinic.test"
+APPROVED: dict[str, Any] = {"device_code_approval": "automatic"}
 
 
 def _settings(cloud: SimulatorThread, **keys: Value) -> dict[str, Value]:
@@ -218,6 +222,23 @@ def test_direct(cloud: SimulatorThread, start_relay: StartRelay) -> None:
     cloud.do(lambda simulator: simulator.faults.set("graph_throttled", times=1))
     assert told(written(text="3")).startswith("451 4.3.2 HTTP 429")
     assert len(cloud.simulator.messages) == 2
+
+
+@pytest.mark.parametrize("name", ["pfx", "federated_file", "managed_identity", "device_code"])
+def test_every_kind_of_credential(cloud: SimulatorThread, start_relay: StartRelay, tmp_path: Path, name: str) -> None:
+    kind = KINDS[name](cloud_of(cloud.simulator), tmp_path)
+    upstream = kind.keys | {"via": "graph", "port": cloud.simulator.authority.port}
+    if kind.signs_in:
+        upstream["scope"] = "https://graph.microsoft.com/.default"
+        cloud.do(lambda simulator: setattr(simulator.entra, "_options", replace(simulator.options, **APPROVED)))
+    relay = start_relay(plain_settings(9) | {"upstream": {"provider": upstream}}, kind.environ)
+    if kind.signs_in:
+        signed_in = relay.command("login", "provider")
+        assert signed_in.returncode == 0, signed_in.stderr
+    _send(relay, written())
+    _send(relay, with_attachment(written(), 3_200_000))
+    cloud.wait_for(2)
+    assert cloud.simulator.violations == []
 
 
 def test_one_message_by_the_command(cloud: SimulatorThread, start_relay: StartRelay) -> None:

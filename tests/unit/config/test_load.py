@@ -169,6 +169,34 @@ client_id = "66666666-7777-8888-9999-000000000000"
                 "scope": "https://partner.outlook.cn/.default",
             },
         ),
+        (
+            MICROSOFT + 'client_secret = { env = "S" }\nvia = "graph"',
+            {
+                "host": "graph.microsoft.com",
+                "port": 443,
+                "security": "implicit",
+                "scope": "https://graph.microsoft.com/.default",
+                "authority": "https://login.microsoftonline.com/practice.test",
+                "max_connections": 4,
+                "messages_per_minute": 30,
+                "max_message_size": 150 << 20,
+            },
+        ),
+        (
+            MICROSOFT + 'credential = "device_code"\nvia = "graph"\ncloud = "us-gov-high"',
+            {"host": "graph.microsoft.us", "scope": "https://graph.microsoft.us/Mail.Send"},
+        ),
+        (
+            MICROSOFT + 'client_secret = { env = "S" }\nvia = "graph"\ncloud = "us-gov-dod"',
+            {"host": "dod-graph.microsoft.us", "scope": "https://dod-graph.microsoft.us/.default"},
+        ),
+        (
+            MICROSOFT + 'client_secret = { env = "S" }\nvia = "graph"\ncloud = "china"',
+            {
+                "host": "microsoftgraph.chinacloudapi.cn",
+                "authority": "https://login.partner.microsoftonline.cn/practice.test",
+            },
+        ),
         (MICROSOFT + 'certificate = "c"\nprivate_key = "k"', {"credential": "certificate"}),
         (
             'type = "gmail"\nusername = "practice@gmail.com"\napp_password = { env = "X" }',

@@ -60,6 +60,8 @@ def _marks(findings: tuple[Finding, ...]) -> str:
         ),
         (office365(**BY_PROXY), "configuration dns port proxy greeting tls token ehlo auth mail rcpt rset"),
         (isp(security="none", **BY_PROXY), "configuration dns port proxy greeting ehlo mail rcpt rset"),
+        (office365(via="graph"), "configuration dns port tls token auth permission mailbox"),
+        (office365(via="graph", **BY_PROXY), "configuration dns port proxy tls token auth permission mailbox"),
         (CaptureSettings(), "configuration folder"),
     ],
 )

@@ -74,6 +74,20 @@ def test_reach_grows_its_pauses_and_forgets_them() -> None:
     assert not reach.down
 
 
+def test_a_pause_that_was_asked_for_is_kept_exactly() -> None:
+    reach = Reach()
+    reach.put_off(0, 60.0)
+    assert not reach.down
+    reach.failed(REFUSED, 1000, QUEUE, 0.5, 17.0)
+    assert (reach.trial_at, reach.since_at) == (18_000, 1000)
+    reach.put_off(2000, 20.0)
+    assert reach.trial_at == 22_000
+    reach.put_off(3000, 1.0)
+    assert reach.trial_at == 22_000
+    reach.failed(REFUSED, 22_000, QUEUE, 0.5)
+    assert reach.trial_at == 22_000 + 60_000
+
+
 def test_pace_uses_one_connection_less_for_a_while() -> None:
     pace = Pace(5)
     assert pace.allowed(0) == 5

@@ -94,6 +94,10 @@ def test_unreachable(phase: Phase, cause: Cause | None, is_unreachable: bool) ->
     assert unreachable(Conversation(phase, (None,), OURS, cause)) is is_unreachable
 
 
+def test_an_upstream_that_wants_to_be_left_alone_is_not_reached() -> None:
+    assert unreachable(Conversation(Phase.MAIL, (None,), OURS, pause=3.0))
+
+
 def test_complaints_of_connections() -> None:
     conversation = Conversation(Phase.DONE, (RCPT_OK,) * 3, said("432 4.3.2 Concurrent connections limit exceeded"))
     assert complains_of_connections(outcomes_of(conversation, THREE, "microsoft365"))
