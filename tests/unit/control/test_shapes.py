@@ -84,6 +84,7 @@ def test_a_message_of_the_queue() -> None:
         "upstream": "office365",
         "state": "queued",
         "sender": "a@clinic.test",
+        "from": "a@clinic.test",
         "recipients": ["p0@example.test", "p1@example.test"],
         "size": 100,
         "attempts": 3,
