@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import smtplib
+import socket
 import ssl
 import subprocess
 import sys
@@ -74,6 +76,44 @@ def test_a_running_relay_takes_what_was_written(tmp_path: Path, simulator: Simul
         serve.terminate()
         serve.wait(30)
         log.close()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as visitor:
+        return visitor.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_what_was_written_serves_the_application(tmp_path: Path, simulator: SimulateProcess) -> None:
+    port, recipient = free_port(), "reminded@example.test"
+    words = [*unattended(simulator, port), "--client-password-env", "APPLICATION"]
+    assert run(tmp_path, *words, APPLICATION=PASSWORD).returncode == 0
+    config = tmp_path / "relay.toml"
+    config.write_text(f'{config.read_text()}\n[metrics]\naddress = "127.0.0.1:{free_port()}"\n')
+    with (tmp_path / "log").open("wb") as log:
+        serve = subprocess.Popen(
+            [sys.executable, "-m", "relay", "serve", "--config", str(config)], env=ENVIRON, stdout=log, stderr=log
+        )
+    try:
+        wait_until(lambda: answers(port), "relay to listen", 60)
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "state" / "tls" / "authority.pem"))
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as application:
+            application.starttls(context=trusted)
+            application.login("rails", PASSWORD)
+            application.sendmail("no-reply@clinic.test", recipient, "From: <no-reply@clinic.test>\r\n\r\nTomorrow.\r\n")
+        wait_until(lambda: recipient in str(simulator.messages()), "the message at the provider", 60)
+    finally:
+        serve.terminate()
+        serve.wait(30)
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        words = ["--provider", "capture", "--application", "other", "--access", "network", "--state-dir", "state"]
+        ran = run(tmp_path, "--yes", *words, "--listen", address)
+    assert ran.returncode == 0
+    assert ran.stderr.startswith(f'listener "submission": {address}: another program listens there')
 
 
 def test_what_does_not_work_yet_is_written_and_explained(tmp_path: Path, simulator: SimulateProcess) -> None:

@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from relay.cli.output import CommandError, print_json, say
+from relay.cli.output import CommandError, complain, print_json, say
 from relay.cli.settings import applications
 from relay.cli.setup.answers import Answers, Asking, answers_from, unused_flags
 from relay.cli.setup.from_flags import FromFlags
 from relay.cli.setup.key_pair import key_pair_of, places_of
+from relay.cli.setup.listening import troubles_of
 from relay.cli.setup.placing import difference, place, unbroken
 from relay.cli.setup.present import Present
 from relay.cli.setup.rehearsal import rehearsal_at
@@ -190,6 +191,7 @@ def _agreed(plan: Plan, terminal: Terminal | None, *, quiet: bool) -> bool:
             say(f"{path}:\n\n{new}")
         else:
             say(difference(plan.old, new, path.name) or f"{path}: nothing changes.")
+    complain(*(f"{trouble} (warning)" for trouble in troubles_of(plan.settings)))
     return terminal is None or terminal.agreed("Write it", default=True)
 
 
