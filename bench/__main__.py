@@ -16,6 +16,7 @@ from bench.cells import CELLS, Cell
 from bench.direct import measure_direct
 from bench.machine import description, use_disk
 from bench.page import Compared, Report, measured_part, with_measured
+from bench.rewriting import measure_rewriting
 from bench.rounds import measure
 from bench.starting import measure_start
 from bench.waiting import measure_waiting, prepare
@@ -59,6 +60,7 @@ def _parts(rounds: int, seconds: float) -> dict[str, Part]:
     parts: dict[str, Part] = {cell.name: partial(_compare, cell, rounds, seconds) for cell in CELLS}
     parts["start"] = _start
     parts["direct"] = _direct
+    parts["rewriting"] = _rewriting
     for name, count in (("waiting-100k", 100_000), ("waiting-1m", 1_000_000)):
         parts[name] = partial(_wait, count, seconds * _PAIR_SECONDS)
     return parts
@@ -91,6 +93,10 @@ def _start(report: Report) -> None:
 
 def _direct(report: Report) -> None:
     report.direct = measure_direct()
+
+
+def _rewriting(report: Report) -> None:
+    report.rewriting = measure_rewriting()
 
 
 def _wait(count: int, seconds: float, report: Report) -> None:

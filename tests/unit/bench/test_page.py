@@ -15,9 +15,11 @@ from bench.page import (
     direct_text,
     latency_table,
     measured_part,
+    rewriting_text,
     throughput_table,
     with_measured,
 )
+from bench.rewriting import Cost, RewritingFigures
 from bench.rounds import Latency, Measured
 from bench.starting import Start
 from bench.waiting import Backlog, Side
@@ -57,6 +59,13 @@ def test_direct_delivery_is_told_by_what_it_adds() -> None:
     lines = direct_text(DirectFigures(2000, Times(0.001, 0.002), Times(0.00225, 0.005))).splitlines()
     assert "adds **1.25 ms** at the median" in lines[0]
     assert lines[-2:] == ["| straight to the sink | 1.00 | 2.00 |", "| through Relay | 2.25 | 5.00 |"]
+
+
+def test_another_face_is_told_by_what_it_costs() -> None:
+    text = rewriting_text(RewritingFigures(4000, 2e-7, (Cost("both", 0.00025, 0.0004),)))
+    assert "a message of 4,000 octets" in text
+    assert "costs 0.2 µs" in text
+    assert text.endswith("| both | 0.25 | 0.40 |")
 
 
 def test_a_part_that_was_not_measured_has_no_heading() -> None:
