@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Stri
 
 from relay.config.listener_settings import Networks
 from relay.config.mistake import mistake
-from relay.config.quantities import Duration
+from relay.config.quantities import Duration, Size
 from relay.config.secret_reference import SecretPlace
 from relay.config.section import Count, FilePath, Line, MailAddress, Section, Sender, one_or_several, several
 
@@ -144,6 +144,9 @@ class ClientSettings(Section):
     )
     max_waiting: Count = Field(default=10000, description="how many of its messages may wait; beyond: 450 4.7.1")
     max_recipients: Count = Field(default=500, description="recipients of one message; beyond: 452 4.5.3")
+    max_message_size: Size | None = Field(
+        default=None, gt=0, description="its largest message, where that is less than the listener's"
+    )
     priority: Priority = Field(default="normal", description="who goes first when an upstream's limit is reached")
     deadline: Duration | None = Field(
         default=None, description="not delivered by then: not delivered at all; default: queue.give_up"

@@ -183,7 +183,7 @@ class Session:
             client.settings,
             arguments.reverse_path,
             arguments.size,
-            self._settings.max_message_size,
+            self._largest(client),
             self._premises.intake.waiting(client.name),
         )
         if refusal is not None:
@@ -258,7 +258,7 @@ class Session:
 
     def _begin(self, transaction: Transaction) -> Reception:
         premises = self._premises
-        most, now = self._settings.max_message_size, premises.now()
+        most, now = self._largest(transaction.client), premises.now()
         return transaction.receive(most, premises.hostname, premises.intake, premises.sender_routes, now)
 
     async def _accept(self, transaction: Transaction, reception: Reception) -> Reply:
@@ -291,6 +291,10 @@ class Session:
         if premises.carrier is not None and transaction.client.settings.delivery == "direct":
             return await premises.carrier.carry(arrival, self._listening)
         return await premises.acceptance.accept(arrival)
+
+    def _largest(self, client: Client) -> int:
+        own, most = client.settings.max_message_size, self._settings.max_message_size
+        return most if own is None else min(own, most)
 
     def _refused_content(self, transaction: Transaction, reason: str, reply: Reply) -> Reply:
         reverse_path = transaction.arguments.reverse_path
