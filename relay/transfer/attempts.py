@@ -21,7 +21,7 @@ from relay.transfer.silence import Silence
 from relay.transfer.standing import Standing
 from relay.transfer.surroundings import Surroundings
 from relay.transfer.verdict import complains_of_connections, outcomes_of, unanswered, unreachable
-from relay.upstream.contract import Conversation, Upstream
+from relay.upstream.contract import Conversation, Phase, Upstream
 
 _OUR_FAULT = reply(451, "4.3.0", "An error of the relay's own; it may be tried again")
 
@@ -164,6 +164,7 @@ class Attempts:
 
     async def _run(self, attempt: Attempt) -> None:
         claim = attempt.claim
+        conversation: Conversation | None = None
         try:
             conversation = await attempt.converse()
             self.sending.discard(attempt)
@@ -174,11 +175,17 @@ class Attempts:
                 await self._conclude(attempt, conversation)
         except Exception as error:
             self._around.journal.failed("attempt", error)
-            outcome: Outcome = Uncertain() if attempt.past_dot else Deferred(_OUR_FAULT)
-            await attempt.ends.settle(claim, [outcome] * len(claim.recipients))
+            await attempt.ends.settle(claim, self._known(attempt, conversation))
         finally:
             self.sending.discard(attempt)
             self._custody.end(claim)
+
+    def _known(self, attempt: Attempt, conversation: Conversation | None) -> Sequence[Outcome]:
+        """Return what came of an attempt in spite of an error of ours: what was answered is not sent again for it."""
+        if conversation is not None and conversation.phase is Phase.DONE:
+            return outcomes_of(conversation, attempt.claim, self.provider)
+        outcome: Outcome = Uncertain() if attempt.past_dot else Deferred(_OUR_FAULT)
+        return [outcome] * len(attempt.claim.recipients)
 
     async def _conclude(self, attempt: Attempt, conversation: Conversation) -> None:
         claim, others = attempt.claim, len(self.sending)
