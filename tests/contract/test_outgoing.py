@@ -194,6 +194,7 @@ class TestSettling:
             ("relayed", "r0@patient.test", OK, "office365"),
             ("failed", "r1@patient.test", NEVER, "office365"),
             ("deferred", "r2@patient.test", LATER, "office365"),
+            ("moved", "r2@patient.test", LATER, "gmail"),
             ("held", "r3@patient.test", LATER, "office365"),
         ]
         counts = await store.spool.inspection.counts()

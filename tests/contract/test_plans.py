@@ -109,10 +109,15 @@ def test_what_waits_is_found_by_an_index(database: Database) -> None:
 
 def test_what_is_queued_is_paged_by_an_index(database: Database) -> None:
     asked: list[tuple[str, Any]] = []
+
+    def remember(*event: Any) -> None:
+        asked.append((event[2], event[3]))
+
     with database.connect() as connection:
-        listen(connection, "before_cursor_execute", lambda *event: asked.append((event[2], event[3])))
+        listen(connection, "before_cursor_execute", remember)
         first = queued(connection, "up4", Priority.NORMAL, None, _LONG, 20)
         assert len(queued(connection, "up4", Priority.NORMAL, first[-1].place, None, 20)) == 20
+        remove(connection, "before_cursor_execute", remember)
         for sql, values in asked:
             explain = "EXPLAIN QUERY PLAN " if database.sqlite else "EXPLAIN "
             said = "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + sql, values))
