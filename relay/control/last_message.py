@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from relay.config.providers import Provider, provider_of
 from relay.config.settings import Settings
 from relay.control.reasons import diagnosis_of_event
 from relay.control.shapes import instant, reply_text
@@ -29,6 +30,7 @@ class LastMessage:
     id: str
     event: TraceEvent
     diagnosis: Diagnosis | None
+    provider: Provider = "smtp"
 
     @property
     def accuses(self) -> bool:
@@ -37,7 +39,7 @@ class LastMessage:
 
     def accuses_still(self, *, logged_in: bool) -> bool:
         """True where it does now: a login that works shows that what stood before it is over."""
-        over = logged_in and self.event.reply is not None and said_before_mail(self.event.reply)
+        over = logged_in and self.event.reply is not None and said_before_mail(self.event.reply, self.provider)
         return self.accuses and not over
 
     @property
@@ -68,7 +70,7 @@ async def last_message_of(name: str, inspection: Inspection, settings: Settings,
         return None
     entry, at, event = max(found, key=lambda one: one[2].at)
     diagnosis = None if event.event == "relayed" else diagnosis_of_event(event, entry, at, settings)
-    return LastMessage(entry.message.id, event, diagnosis)
+    return LastMessage(entry.message.id, event, diagnosis, provider_of(settings.upstream[name]))
 
 
 def _ended(name: str, entry: TraceEntry) -> Sequence[tuple[TraceEntry, int, TraceEvent]]:

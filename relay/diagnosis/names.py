@@ -18,6 +18,7 @@ UNKNOWN: Final[Names] = {
     "upstream": "UPSTREAM",
     "host": "HOST",
     "port": "PORT",
+    "starttls": "-starttls smtp",
     "mailbox": "MAILBOX",
     "tenant": "TENANT-ID",
     "client_id": "APPLICATION-ID",
@@ -93,6 +94,8 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
         "domain": _domain(sender) or _domain(mailbox),
         "provider": provider_of(upstream),
         "login": _login(upstream),
+        # With TLS from the start openssl needs no option; this one changes nothing.
+        "starttls": "-crlf" if upstream.security == "implicit" else "",
         "secret": _renewal(name, upstream),
         "proxy_host": upstream.proxy.host if upstream.proxy else "",
         "proxy_port": str(upstream.proxy.port) if upstream.proxy else "",
@@ -100,7 +103,7 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
     }
 
 
-_CHECKED: Final = frozenset({"secret", "proxy_secret", "proxy"})
+_CHECKED: Final = frozenset({"starttls", "secret", "proxy_secret", "proxy"})
 """Sentences of ours, and a URL whose form the configuration has seen to."""
 
 _OWN: Final = {
@@ -110,6 +113,7 @@ _OWN: Final = {
     "mailbox",
     "sender",
     "domain",
+    "starttls",
     "proxy_host",
     "proxy_port",
     "aadsts",

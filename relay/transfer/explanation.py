@@ -115,12 +115,15 @@ def explanation_at(
     return otherwise.diagnosis if otherwise.known else found
 
 
-def said_before_mail(said: Reply) -> bool:
-    """True where a reply can only be of a time before MAIL: it says that there is no connection, token or login."""
+def said_before_mail(said: Reply, provider: Provider) -> bool:
+    """True where a reply that put a message off is of a time before MAIL: no connection, no token, no login."""
     own = own_cause(str(said))
     if own in _ANY_PHASE:
         return any(words in said.text for words in EARLY_WORDS)
-    return own is not None or _stages_of(said) in {(Stage.TOKEN,), (Stage.AUTH,)}
+    if own is not None or _stages_of(said) in {(Stage.TOKEN,), (Stage.AUTH,)}:
+        return True
+    row = _row_of(said, provider, _passing, "nobody")
+    return row is not None and bool(row.stages) and row.stages <= {Stage.OPENING, Stage.AUTH}
 
 
 def diagnosis_of_gate(gate: Gate, upstreams: Mapping[str, UpstreamSettings]) -> Diagnosis:
@@ -162,20 +165,20 @@ def recorded(said: Reply, provider: Provider, names: Names, likely: Likely, name
         return Explanation(diagnosis_for("hold_ambiguous", text, names), known=True)
     row = own_cause(text)
     if row is None:
-        row = _row_of(said, provider, likely, named)
+        meant = _row_of(said, provider, likely, named)
+        row = meant.key if meant is not None else None
     found = diagnosis_by_number(text, names) or (diagnosis_for(row, text, names) if row else None)
     if found is None or found.key in VAGUE:
         found = diagnosis_by_words(text, names) or found or diagnosis_for("transient", text, names)
     return Explanation(found, known=found.key not in VAGUE)
 
 
-def _row_of(said: Reply, provider: Provider, likely: Likely, named: Named) -> str | None:
+def _row_of(said: Reply, provider: Provider, likely: Likely, named: Named) -> Row | None:
     rows = [row_for(Occasion(provider, stage, said, named)) for stage in _stages_of(said)]
     found = [row for row in rows if likely(row)]
     if not found and likely is _passing:
         found = rows
-    row = next((row for row in found if particular(row)), found[0] if found else None)
-    return row.key if row is not None else None
+    return next((row for row in found if particular(row)), found[0] if found else None)
 
 
 def _stages_of(said: Reply) -> tuple[Stage, ...]:

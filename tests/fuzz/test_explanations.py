@@ -39,7 +39,7 @@ def test_any_reply(code: int, text: str) -> None:
     for upstream in UPSTREAMS.values():
         for deferred in (True, False):
             assert explanation_of(said, upstream, {}, deferred=deferred).diagnosis.cause
-    said_before_mail(said)
+    said_before_mail(said, "smtp")
 
 
 @pytest.mark.parametrize("filler", [" ", "5.7.3 ", "invalid_grant ", "530-5", "A", '"schemes"', "SPF ", "454 4.7.0 x"])

@@ -347,6 +347,37 @@ def test_a_held_upstream_is_told_of(provider: ScriptedServer, start_relay: Start
     assert any(note.endswith("relay queue release --upstream provider") for note in found["notes"])
 
 
+def test_what_stood_in_the_way_of_the_last_message(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    provider.script.always("CONNECT", "554 5.3.2 No SMTP service here")
+    relay = start_relay(plain_settings(provider.port, retry_first="1h", retry_most="1h"))
+    message_id = send(relay)
+    relay.wait_for_event("deferred")
+    assert _failed(_found(relay))["name"] == "greeting"
+
+    provider.script.well_again()
+    over = _found(relay)
+    assert (over["ok"], over["lately"]["id"], over["lately"]["event"]) == (True, message_id, "deferred")
+    [note] = over["notes"]
+    assert f"relay explain {message_id}" in note
+
+    assert relay.command("queue", "retry", message_id).returncode == 0
+    provider.wait_for(1)
+    relay.wait_for_event("relayed")
+    well = _found(relay)
+    assert (well["ok"], well["lately"]["event"], well["lately"]["cause"], well["notes"]) == (True, "relayed", None, [])
+
+    provider.script.always("BODY", "550 5.4.6 Too many hops")
+    send(relay)
+    relay.wait_for_event("failed")
+    assert _found(relay)["ok"], "the message was at fault, not the upstream"
+    provider.script.always("BODY", "553 5.7.1 Sender address rejected: not owned by user")
+    send(relay)
+    relay.wait_for_event("held")
+    accused = _found(relay)
+    assert _failed(accused)["name"] == "message"
+    assert "none of them" in _failed(accused)["cause"]
+
+
 def test_what_a_provider_keeps(tmp_path: Path) -> None:
     found = _found(_stopped(tmp_path, _settings([], training={"type": "capture"})))
     assert (_marks(found), found["notes"]) == ("configuration+ folder+", [])

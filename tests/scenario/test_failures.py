@@ -21,6 +21,7 @@ OF_THE_MESSAGE = {"sender", "recipient's administrator", "application's vendor",
 EVENTS = {"held": "deferred", "kept": "held"}
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("section", SECTIONS)
 def test_failures_are_told_rightly(section: str, tmp_path: Path) -> None:
     rows = failures(section)
@@ -40,6 +41,10 @@ def _problems(row: Failure, seen: Evidence) -> Iterator[str]:
     if seen.pasted is not None and not seen.pasted["known"]:
         yield f"explain: says no more than {seen.said}"
     yield from _of_status(row, seen, part)
+    if seen.typed is not None:
+        traced, told = seen.typed
+        if traced["reasons"] != seen.trace["reasons"] or told["title"] != TITLES[row.pasted]:
+            yield f"as typed: {traced['reasons']}, {told['title']}"
 
 
 def _of_trace(row: Failure, seen: Evidence, part: str) -> Iterator[str]:
@@ -73,6 +78,10 @@ def _of_status(row: Failure, seen: Evidence, part: str) -> Iterator[str]:
             yield f"alert: {seen.alert}"
     elif seen.status["state"] == "held":
         yield f"status: held, {seen.status['reason']}"
+    if row.word == "failed":
+        reason, bounce = seen.trace["reasons"][0], " ".join(seen.bounce.split())
+        texts = (reason["cause"], f"Who must act: {reason['actor']}", *reason["actions"])
+        yield from (f"bounce: lacks {text!r}: {bounce}" for text in texts if " ".join(text.split()) not in bounce)
     if row.word in {"held", "failed"} and not any(part in _told(line, "why") for line in log):
         yield f"log: {log}"
 

@@ -19,17 +19,21 @@ from tests.rig.scripted import ScriptedServer
 from tests.rig.toml import Value
 from tests.rig.waiting import wait_until
 from tests.scenario.failures import network, providers
-from tests.scenario.failures.scene import Scene
+from tests.scenario.failures.scene import RECIPIENT, Scene
 from tests.scenario.failures.table import Failure
+
+TYPED = 3
+"""Of so many failures of a section every command is a process of its own; doctor is one for all of them."""
 
 SETTLED = frozenset({"deferred", "failed", "held", "uncertain", "relayed"})
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Of one failure: shapes as `--json` promises them; `alert` the mail's text, empty where there was none.
+    """Of one failure: shapes as `--json` promises them; `alert` and `bounce` are mails' texts, empty where none came.
 
-    `names` are the upstream's own, to be found filled in.
+    `names` are the upstream's own, to be found filled in. `typed` is what `relay trace ID` and `relay explain` print,
+    where a process of its own was spent on that.
     """
 
     names: Mapping[str, str]
@@ -38,7 +42,9 @@ class Evidence:
     doctor: dict[str, Any]
     pasted: dict[str, Any] | None
     alert: str
+    bounce: str
     log: Sequence[dict[str, Any]]
+    typed: tuple[dict[str, Any], dict[str, Any]] | None
 
     @property
     def said(self) -> str:
@@ -51,6 +57,7 @@ class Clinic:
 
     def __init__(self, failures: Sequence[Failure], scene: Scene, folder: Path) -> None:
         self.failures = failures
+        self.scene = scene
         self.other = scene.exits.enter_context(ScriptedServer())
         upstreams = {one.name: _played(one, scene) for one in failures}
         settings = _settings(upstreams, self.other.port)
@@ -61,7 +68,7 @@ class Clinic:
     def evidence(self) -> dict[str, Evidence]:
         """Wait until every message was tried once, and ask."""
         traced = self._traced()
-        doctor = self._json("doctor", *self.ids, statuses=(0, 1))
+        doctor = self._json("doctor", *self.ids, "--to", RECIPIENT, statuses=(0, 1))
         status = {row["name"]: row for row in self._json("status")["upstreams"]}
         held = [name for name, row in status.items() if row["state"] == "held"]
         kept = [name for name, entry in traced.items() if "held" in entry["states"].values()]
@@ -81,7 +88,9 @@ class Clinic:
                 doctor=examined,
                 pasted=explained(str(entry["events"][-1]["reply"]), alone),
                 alert=next((text for text in alerts if f" {one.name} " in text.replace("\n", " ")), ""),
+                bounce=self._bounce(one),
                 log=[line for line in log if line.get("upstream") == one.name],
+                typed=self._typed(entry) if one in self.failures[:TYPED] else None,
             )
         return found
 
@@ -104,17 +113,29 @@ class Clinic:
         assert "eyJ" not in told.stdout, "a token"
         return json.loads(told.stdout)
 
+    def _typed(self, entry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        [traced] = self._json("trace", entry["id"])
+        return traced, self._json("explain", entry["events"][-1]["reply"])
+
+    def _bounce(self, failure: Failure) -> str:
+        if failure.word != "failed":
+            return ""
+        simulator = self.scene.simulators[failure.name]
+        wait_until(lambda: simulator.messages, f"the bounce about {failure.name}")
+        report = message_from_bytes(simulator.messages[0].content, policy=policy.default)
+        return str(next(report.iter_parts()).get_content())
+
     def _alerts(self) -> list[str]:
         mails = [message_from_bytes(one.content, policy=policy.default) for one in self.other.accepted]
         return [f"{mail['Subject']} \n{mail.get_content()}" for mail in mails if not mail.is_multipart()]
 
     def _sent(self, at: int, failure: Failure) -> str:
         sender = _sender(failure)
-        lines = f"From: <{sender}>\nTo: <patient@example.test>\nSubject: Result\n\nYour result.\n"
+        lines = f"From: <{sender}>\nTo: <{RECIPIENT}>\nSubject: Result\n\nYour result.\n"
         with smtplib.SMTP("127.0.0.1", self.relay.port(), timeout=30, source_address=(_address(at), 0)) as connection:
             connection.ehlo()
             connection.mail(sender)
-            connection.rcpt("patient@example.test")
+            connection.rcpt(RECIPIENT)
             code, text = connection.data(lines)
         assert code == 250, text
         return text.decode().rpartition(" ")[2]

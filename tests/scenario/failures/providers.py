@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from relay.simulator.simulator import Simulator
 from tests.rig.simulated import microsoft365_upstream
 from tests.rig.toml import Value
-from tests.scenario.failures.scene import Scene
+from tests.scenario.failures.scene import RECIPIENT, Scene
 from tests.scenario.failures.table import Failure
 
 GRAPH = "https://graph.microsoft.com"
@@ -17,6 +18,7 @@ USER = "clinic@gmail.test"
 def play(failure: Failure, scene: Scene) -> dict[str, Value]:
     """Let a failure happen to whoever uses the upstream that is returned."""
     simulator = scene.simulator(mailbox=f"{failure.name}@clinic.test")
+    scene.simulators[failure.name] = simulator
     if failure.section in {"microsoft365", "entra", "network"}:
         upstream = _microsoft365(simulator, scene)
     elif failure.section == "gmail":
@@ -35,13 +37,14 @@ def play(failure: Failure, scene: Scene) -> dict[str, Value]:
 
 def _switch_on(failure: Failure, simulator: Simulator) -> None:
     how = failure.played.split()
+    # What is refused for good is so for this recipient alone, that the notice about it may pass.
+    only: dict[str, Any] = {"recipient": RECIPIENT} if failure.word == "failed" else {}
     if not how:
-        simulator.faults.set(failure.name)
+        simulator.faults.set(failure.name, **only)
     elif how[0] == "fault":
-        simulator.faults.set(how[1], stage=how[3])
+        simulator.faults.set(how[1], stage=how[3], **only)
     else:
-        provider = "microsoft365" if failure.section == "entra" else failure.section
-        simulator.faults.set("reply", provider=provider, stage=how[1], reply=" ".join(how[2:]))
+        simulator.faults.set("reply", provider=failure.section, stage=how[1], reply=" ".join(how[2:]), **only)
 
 
 def _microsoft365(simulator: Simulator, scene: Scene) -> dict[str, Value]:

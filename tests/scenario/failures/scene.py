@@ -14,20 +14,21 @@ from typing import Any, Self, TypeVar
 
 from relay.simulator.simulator import Simulator
 from tests.rig.certificate import CertificateAuthority
-from tests.rig.toml import Value
 
 T = TypeVar("T")
+
+RECIPIENT = "patient@example.test"
 
 
 class Scene:
     """All that a section's failures need; each has a simulator of its own, so that what fails there fails alone.
 
-    `upstreams` and `environ` are what relay.toml and the relay's environment have to hold.
+    `environ` is what the relay's environment has to hold; `simulators` are by the failures' names.
     """
 
     def __init__(self) -> None:
-        self.upstreams: dict[str, dict[str, Value]] = {}
         self.exits = ExitStack()
+        self.simulators: dict[str, Simulator] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="relay-failures-"))
         self.authority = CertificateAuthority(self.folder / "authority")
         # The system's authorities are read anew for each of these many upstreams, and play no part.

@@ -80,3 +80,23 @@ def test_names_of_a_proxy() -> None:
     assert filled(text, names_of("up", _office365())) == (
         "PROXY PROXY-HOST PROXY-PORT PROXY-USERNAME: relay secret set NAME"
     )
+
+
+@pytest.mark.parametrize(
+    ("upstream", "sender", "told"),
+    [
+        (_office365(), "lab@branch.test", "branch.test token -starttls smtp"),
+        (_office365(), "", "clinic.test token -starttls smtp"),
+        (
+            GmailSettings.model_validate({"username": "a@gmail.com", "app_password": {"env": "A"}}),
+            "",
+            "gmail.com password",
+        ),
+        (GmailSettings.model_validate({"username": "a@gmail.com", "client_id": "x"}), "", "gmail.com token"),
+        (SmtpSettings.model_validate({"host": "x.test", "security": "implicit"}), "", "DOMAIN password -crlf"),
+        (SmtpSettings.model_validate({"host": "x.test", "auth": "xoauth2"}), "", "DOMAIN token"),
+    ],
+)
+def test_what_is_known_besides(upstream: UpstreamSettings, sender: str, told: str) -> None:
+    names = names_of("up", upstream, sender)
+    assert f"{filled('{domain}', names)} {names['login']} {filled('{starttls}', names)}".startswith(told)

@@ -13,8 +13,8 @@ from relay.diagnosis.causes import diagnosis_by_words, diagnosis_for
 from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import HoldReason
-from relay.transfer.classification import Occasion, Stage, row_for
-from relay.transfer.explanation import explanation_at, explanation_of
+from relay.transfer.classification import Named, Occasion, Stage, row_for
+from relay.transfer.explanation import explanation_at, explanation_of, said_before_mail
 from relay.transfer.outcome import Failed, Hold
 from relay.transfer.pasted import explanation_of_text
 from relay.transfer.settlement import NO_FINAL_REPLY, expired
@@ -159,3 +159,53 @@ def test_an_expired_delivery_is_explained_by_its_last_answer() -> None:
     found = explanation_of(expired(last), UPSTREAMS["microsoft365"], {}, failed=True)
     assert found.diagnosis.key == "concurrent_connections"
     assert explanation_of(expired(NO_FINAL_REPLY), None, {}).diagnosis.key == "hold_ambiguous"
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("451 4.4.3 The name mail.isp.test was not found", True),
+        ("451 4.4.2 mail.isp.test did not answer in time while connecting", True),
+        ("451 4.4.2 mail.isp.test did not answer in time at DATA", False),
+        ("451 4.4.2 mail.isp.test closed the connection waiting for the greeting", True),
+        ("451 4.4.2 mail.isp.test closed the connection after the final dot", False),
+        ("454 4.7.0 AADSTS7000222: expired (invalid_client)", True),
+        ("454 4.7.0 No access token from login.test now: it cannot be reached", True),
+        ("535 5.7.3 Authentication unsuccessful", True),
+        ("554 5.3.2 No SMTP service here", True),
+        ("552 5.3.4 The message is larger than mail.isp.test takes", False),
+        ("432 4.3.2 Concurrent connections limit exceeded", False),
+        ("550 5.1.8 Access denied, bad outbound sender", False),
+    ],
+)
+def test_what_a_login_that_works_shows_to_be_over(text: str, before: bool) -> None:
+    assert said_before_mail(_reply(text), "microsoft365") is before
+
+
+@pytest.mark.parametrize(
+    ("provider", "text", "key"),
+    [
+        ("smtp", "554 5.3.2 No service for you", "opening"),
+        ("smtp", "535 5.7.8 Wrong", "login_refused"),
+        ("smtp", "450 4.2.0 Greylisted", "greylisted"),
+        ("microsoft365", "535 5.7.3 Authentication unsuccessful", "token_not_accepted"),
+    ],
+)
+def test_what_is_tried_again_was_not_refused_for_good(provider: Provider, text: str, key: str) -> None:
+    upstream = UPSTREAMS[provider]
+    found = explanation_of(_reply(text), upstream, names_of("up", upstream), deferred=True)
+    assert found.diagnosis.key == key
+
+
+@pytest.mark.parametrize(
+    ("named", "key"),
+    [
+        ("sender", "ses_sender_not_verified"),
+        ("recipient", "ses_recipient_not_verified"),
+        ("other", "ses_other_not_verified"),
+        ("nobody", "ses_sender_not_verified"),
+    ],
+)
+def test_who_is_named_is_heeded(named: Named, key: str) -> None:
+    said = _reply("554 Message rejected: Email address is not verified. The following identities failed: a@b.test")
+    assert explanation_of(said, UPSTREAMS["ses"], {}, named=named).diagnosis.key == key
