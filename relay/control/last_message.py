@@ -19,7 +19,13 @@ DAY: Final = 86_400_000
 """Milliseconds; what happened longer ago says little of today."""
 
 _LATEST: Final = 20
-_ENDS: Final = frozenset({"relayed", "deferred", "failed", "held", "uncertain"})
+_TOLD: Final = {
+    "relayed": "was relayed",
+    "deferred": "was put off",
+    "failed": "was refused",
+    "held": "was held",
+    "uncertain": "got no answer",
+}
 _OF_THE_MESSAGE: Final = frozenset({Actor.SENDER, Actor.RECIPIENT, Actor.VENDOR, Actor.NOBODY})
 
 
@@ -39,13 +45,13 @@ class LastMessage:
 
     def accuses_still(self, *, logged_in: bool) -> bool:
         """True where it does now: a login that works shows that what stood before it is over."""
-        over = logged_in and self.event.reply is not None and said_before_mail(self.event.reply, self.provider)
-        return self.accuses and not over
+        said = self.event.reply if self.event.event == "deferred" else None
+        return self.accuses and not (logged_in and said is not None and said_before_mail(said, self.provider))
 
     @property
     def told(self) -> str:
         """For people, on one line."""
-        return f"{self.id} was {self.event.event} at {instant(self.event.at)}"
+        return f"{self.id} {_TOLD[self.event.event]} at {instant(self.event.at)}"
 
     def shape(self) -> dict[str, Any]:
         """Return it as `--json` shows it."""
@@ -75,5 +81,5 @@ async def last_message_of(name: str, inspection: Inspection, settings: Settings,
 
 def _ended(name: str, entry: TraceEntry) -> Sequence[tuple[TraceEntry, int, TraceEvent]]:
     places = {str(row.recipient.forward_path): at for at, row in enumerate(entry.recipients)}
-    events = (event for event in entry.events if event.upstream == name and event.event in _ENDS)
+    events = (event for event in entry.events if event.upstream == name and event.event in _TOLD)
     return [(entry, places.get(event.recipient or "", 0), event) for event in events]
