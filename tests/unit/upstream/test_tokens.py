@@ -251,3 +251,16 @@ async def test_anew_asks_the_authority_whatever_is_in_hand(
     with pytest.raises(ConversationEnded):
         await tokens.anew()
     assert (await tokens.credential()).token == "t3"
+
+
+async def test_what_is_in_hand_is_told_without_asking(make: Callable[..., MailboxTokens], authority: Authority) -> None:
+    tokens = make()
+    assert tokens.in_hand() is None
+    await tokens.credential()
+    authority.down = down()
+    with pytest.raises(ConversationEnded):
+        await tokens.anew()
+    assert tokens.in_hand() == BearerToken("a@clinic.test", "t1")
+    authority.now += HOUR
+    assert tokens.in_hand() is None
+    assert len(authority.caches) == 2, "asked once each"
