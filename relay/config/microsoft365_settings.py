@@ -47,6 +47,7 @@ CREDENTIAL_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Which keys belong to which credential."""
 
+_SMTP_PORTS: Final = frozenset({25, 465, 587})
 _GUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DOMAIN: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,62}")
 
@@ -177,6 +178,8 @@ class Microsoft365Settings(UpstreamSettings):
             raise mistake(f'preset = "{self.preset}" is for SMTP, not for via = "graph"', "leave one of the two out")
         if self.via == "graph" and self.security != "implicit":
             raise mistake('security is not for via = "graph", which is HTTPS always', "leave it out")
+        if self.via == "graph" and (self.port in _SMTP_PORTS or self.host in {smtp for smtp, _, _ in CLOUDS.values()}):
+            raise mistake('host and port are those of SMTP, and via = "graph" is HTTPS', "leave both out")
         return self
 
     @property

@@ -31,6 +31,9 @@ PATHS = ("/v1.0/", "/api/gv1.0/")
 MOST_AT_ONCE = 4
 MOST_IN_REQUEST = 4 * 1024 * 1024
 _RECIPIENTS = 500
+UNRESOLVED = "@not-valid.test"
+"""A domain of recipients that are refused, together with all others of the message."""
+
 _MAIL_SEND, _READ_WRITE = "Mail.Send", "Mail.ReadWrite"
 
 
@@ -160,6 +163,8 @@ class Graph:
         forward_paths = list(dict.fromkeys(address for members in named.values() for _, address in members))
         if not forward_paths:
             raise _nobody()
+        if any(address.lower().endswith(UNRESOLVED) for address in forward_paths):
+            raise Refusal(400, "ErrorInvalidRecipients", "At least one recipient is not valid.")
         if len(forward_paths) > _RECIPIENTS:
             raise Refusal(400, "ErrorExceededMaxRecipientLimitPerMessage", "Too many recipients.")
         if len(mime) > MOST_OCTETS * 4 // 3:

@@ -20,6 +20,7 @@ from relay.upstream.failures import ConversationEnded
 from relay.upstream.graph_answers import pause_of, reply_of
 from relay.upstream.graph_draft import Draft
 from relay.upstream.graph_examination import NOTHING, examined, welcome
+from relay.upstream.graph_halves import halves_of, joined, refuses_somebody
 from relay.upstream.graph_service import GraphService
 from relay.upstream.graph_submission import Submission
 from relay.upstream.rehearsal import Trial
@@ -67,11 +68,16 @@ class Graph:
         return self._service.connections.count
 
     async def send(self, envelope: Envelope, content: Content, clearance: Clearance) -> Conversation:
-        """Offer one message; once more where a kept connection turned out to be dead before anything was sent."""
+        """Offer one message; once more where a kept connection turned out to be dead before anything was sent.
+
+        Where Graph refuses one of several recipients the others get it in smaller parts.
+        """
         conversation, stale = await self._offered(envelope, content, clearance)
         if stale:
             conversation, _ = await self._offered(envelope, content, clearance)
-        return conversation
+        if not refuses_somebody(conversation):
+            return conversation
+        return joined([await self.send(half, content, clearance) for half in halves_of(envelope)])
 
     async def probe(self) -> Conversation:
         """Ask for what can't be sent, by the way of mail: phase DONE when mail would be taken."""

@@ -224,6 +224,18 @@ async def test_an_address_beyond_ascii_is_looked_at_in_a_draft(mailbox: Mailbox)
     assert [endpoint for endpoint, _ in mailbox.requests()][-1] == "send"
 
 
+async def test_a_recipient_that_graph_refuses_keeps_it_from_nobody_else(mailbox: Mailbox) -> None:
+    meant = ["a@x.test", "b@not-valid.test", "c@x.test", "d@x.test", "e@x.test"]
+    conversation = await mailbox.sent(written(to=", ".join(meant[:4])), *meant)
+    assert conversation.phase is Phase.DONE
+    assert [said is not None and said.positive for said in conversation.recipients] == [True, False, True, True, True]
+    assert str(conversation.recipients[1]).startswith("550 5.1.3 HTTP 400 ErrorInvalidRecipients")
+    reached = [address for message in mailbox.simulator.messages for address in message.forward_paths]
+    assert sorted(reached) == ["a@x.test", "c@x.test", "d@x.test", "e@x.test"]
+    alone = await mailbox.sent(written(to="b@not-valid.test"), "b@not-valid.test")
+    assert (alone.phase, alone.recipients) == (Phase.DONE, (None,))
+
+
 FAULTS: list[tuple[str, Phase, str, float]] = [
     ("graph_access_denied", Phase.AUTH, "535 5.7.1 HTTP 403 ErrorAccessDenied", 0.0),
     ("graph_token_refused", Phase.AUTH, "535 5.7.8 HTTP 401 InvalidAuthenticationToken", 0.0),
