@@ -9,16 +9,28 @@ from typing import Any
 import pytest
 
 from relay.diagnosis.causes import causes
+from relay.simulator.faults import known_faults
 from tests.scenario.failures.evidence import Clinic, Evidence
 from tests.scenario.failures.scene import Scene
 from tests.scenario.failures.table import SECTIONS, Failure, failures
 
 TITLES = {cause.key: cause.title for cause in causes()}
+ELSEWHERE = ("graph_", "ses_api_", "hve_")
+"""Played by the tests of these ways of sending."""
+
 STATES = {"held": "queued", "kept": "held", "deferred": "queued", "uncertain": "queued", "failed": "failed"}
 OF_THE_MESSAGE = {"sender", "recipient's administrator", "application's vendor", "nobody"}
 """Who acts where the upstream is well."""
 
 EVENTS = {"held": "deferred", "kept": "held"}
+
+
+def test_every_failure_that_the_simulator_can_play_is_in_the_table() -> None:
+    rows = [row for section in SECTIONS for row in failures(section)]
+    played = {row.name for row in rows} | {row.played.split()[1] for row in rows if row.played.startswith("fault ")}
+    assert len(rows) == len({row.name for row in rows}) >= 160
+    ours = {name for name, fault in known_faults().items() if fault.provider and (fault.reply or fault.error)}
+    assert {name for name in ours - played if not name.startswith(ELSEWHERE)} == set()
 
 
 @pytest.mark.timeout(300)
