@@ -332,7 +332,7 @@ async def test_a_lost_lease_before_the_end(mailbox: Mailbox) -> None:
 
 
 async def test_no_more_at_once_than_four(mailbox: Mailbox) -> None:
-    mailbox.simulator.faults.set("slow", provider="graph", stage="sendmail", seconds=0.05)
+    mailbox.simulator.faults.set("slow", provider="graph", stage="sendmail", seconds=0.5)
     await asyncio.gather(*(mailbox.arrived(written()) for _ in range(12)))
     assert mailbox.simulator.graph.most_at_once == {mailbox.simulator.mailbox: 4}
     assert mailbox.simulator.token_requests == 1
