@@ -54,11 +54,13 @@ class Transaction:
         def complete(header: bytes) -> bytes | Refusal:
             section = read_header_section(header)
             client = self.client.settings
-            senders = senders_in(header) if client.senders or client.sender_policy == "reject" else ()
-            refusal = admission.refuse_header(client, section.received, (*section.authors, *senders))
+            named = section.authors
+            if client.senders or client.sender_policy == "reject":
+                named = (*named, *senders_in(header))
+            refusal = admission.refuse_header(client, section.received, named)
             if refusal is not None:
                 return refusal
-            rejected = routes.refuse_header(client, (*section.authors, *senders), self.arguments.reverse_path)
+            rejected = routes.refuse_header(client, named, self.arguments.reverse_path)
             if rejected is not None:
                 return rejected, "sender"
             self._section = section

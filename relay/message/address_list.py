@@ -20,7 +20,7 @@ _TOKEN: Final = re.compile(
     r'"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*)"|(?P<angle><)|(?P<close>>)|(?P<comma>[,;])|(?P<group>:)|(?P<text>[^"<>,;:()]++)',
     re.DOTALL,
 )
-_SOMEWHERE: Final = re.compile(r"[^\s<>()\[\]:;,\"]+@[^\s<>()\[\]:;,\"@]+")
+_PIECE: Final = re.compile(r"[^\s<>()\[\]:;,\"]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _author(member: str, grouped: bool) -> Author:
     if mailbox is not None:
         phrase = _hidden(member).find("<")
         return Author(member[:phrase].strip() if phrase >= 0 else "", mailbox, proper=not grouped)
-    places = list(_SOMEWHERE.finditer(member))
+    places = [piece for piece in _PIECE.finditer(member) if "@" in piece[0]]
     for place in reversed(places):
         mailbox = _mailbox(place[0].strip("'."))
         if mailbox is not None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+_MOST: Final = 8192
+"""Octets of a value that are read."""
+
 _COMMENT: Final = re.compile(r'("(?:[^"\\]|\\.)*")|\([^()]*\)', re.DOTALL)
 _KIND: Final = re.compile(r"\s*([^\s;/\"]+/[^\s;/\"]+)\s*(?:;|$)")
 _PARAMETER: Final = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s;]*)', re.DOTALL)
@@ -42,7 +45,7 @@ def disposition(value: bytes) -> Declared:
 
 
 def _plain(value: bytes) -> str:
-    text = value.decode("utf-8", "surrogateescape").replace("\r\n", "")
+    text = value[:_MOST].decode("utf-8", "surrogateescape").replace("\r\n", "")
     return _COMMENT.sub(lambda found: found[1] or " ", text) if "(" in text else text
 
 

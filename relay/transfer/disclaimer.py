@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _UNSEEN: Final = re.compile(r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
-_BREAK: Final = re.compile(r"[ \t]*(?:<br\b[^>]*>|</(?:p|div|tr|li|h[1-6]|table|ul|ol|blockquote)\s*>)", re.IGNORECASE)
-_TAG: Final = re.compile(r"<[^>]*>")
+_BREAK: Final = re.compile(r"<br\b[^<>]*>|</(?:p|div|tr|li|h[1-6]|table|ul|ol|blockquote)\s*>", re.IGNORECASE)
+_TAG: Final = re.compile(r"<[^<>]*>")
 _QUOTES: Final = re.compile(r"^[ \t]*(?:>[ \t]*)+", re.MULTILINE)
 _PLAIN: Final = re.compile(r"[a-z0-9]+")
 _LONGEST: Final = 900
@@ -34,7 +34,7 @@ class Disclaimer:
         if _word(self.html_mark if as_html else self.mark) not in text.casefold():
             return False
         if as_html:
-            return self.html_mark in _normal(html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text))))
+            return self.html_mark in _normal(html.unescape(_TAG.sub("", _BREAK.sub(" ", text))))
         return self.mark in _normal(_QUOTES.sub("", text))
 
 

@@ -20,6 +20,10 @@ TAIL: Final = 256 * 1024
 _HELD: Final = 1024
 """Octets that may be the beginning of a boundary's line."""
 
+_MOST, _DEEPEST = 200, 30
+"""Multiparts that are looked into, and how deep: what a composer makes has three or four."""
+
+_BLANK: Final = re.compile(rb"\r\n(?=\r\n)")
 _TEXTS: Final = frozenset({"text/plain", "text/html"})
 _CLOSED: Final = frozenset({"multipart/signed", "multipart/encrypted", "multipart/report", "multipart/digest"})
 
@@ -88,7 +92,10 @@ class Walk:
         self._structure = Structure()
         self._levels: list[_Level] = []
         self._delimiter: re.Pattern[bytes] | None = None
+        self._header_end = _BLANK
         self._rest = b""
+        self._at = 0
+        self._entered = 0
         self._in_header = True
         self._part: Header | None = None
         self._body = b""
@@ -109,36 +116,37 @@ class Walk:
         going = True
         while going:
             going = self._header_step(said, final) if self._in_header else self._body_step(said, final)
+        # Cut once, and not for each of ten thousand parts.
+        self._rest, self._at = self._rest[self._at :], 0
         return said
 
     # ---- headers ---------------------------------------------------------------------------------------
 
     def _header_step(self, said: list[bytes], final: bool) -> bool:
         """Of a part the rest begins with the end of its boundary's line."""
-        rest, lead = self._rest, 2 if self._levels else 0
-        end = lead if rest.startswith(b"\r\n", lead) else rest.find(b"\r\n\r\n", lead) + 2
-        if end == 1:
-            if not final and len(rest) <= HEADER_LIMIT and not self._delimited(rest, final=False):
-                return False
-            end = len(rest)
+        rest, at = self._rest, self._at
+        start = at + 2 if self._levels else at
+        found = self._header_end.search(rest, at)
+        end = found.start() + 2 if found is not None else len(rest)
+        if not self._levels and rest.startswith(b"\r\n", at):
+            end = at
+        elif found is None or found[0] != b"\r\n":
+            # No blank line yet, or a boundary before it: then there is no body, or nothing that we understand.
+            over = len(rest) - at > HEADER_LIMIT if found is None else found.end() < len(rest)
+            self._in_header = not (final or over)
+            return not self._in_header
         self._in_header = False
-        if end == len(rest) or self._delimited(rest[:end], final=True):
-            # No blank line: there is no body, or nothing that we understand.
-            return True
-        said.append(rest[:lead])
-        self._rest = rest[end:]
-        self._begin(header_of(rest[lead:end]), said)
+        said.append(rest[at:start])
+        self._at = end
+        self._begin(header_of(rest[start:end]), said)
         return True
-
-    def _delimited(self, octets: bytes, *, final: bool) -> bool:
-        found = self._delimiter.search(octets) if self._delimiter is not None else None
-        return found is not None and (final or found.end() < len(octets))
 
     def _begin(self, header: Header, said: list[bytes]) -> None:
         """A part's header is complete; the rest begins with the blank line."""
         level = self._levels[-1] if self._levels else None
         takes = level is None or level.takes
-        if self._structure.enter(header):
+        if self._entered < _MOST and self._structure.depth < _DEEPEST and self._structure.enter(header):
+            self._entered += 1
             self._levels.append(_Level(header.kind, takes and header.kind not in _CLOSED))
             self._look_for_delimiters()
         elif takes and header.kind in _TEXTS and can_read(header) and not _attached(header, inner=level is not None):
@@ -149,43 +157,44 @@ class Walk:
     def _look_for_delimiters(self) -> None:
         boundaries = self._structure.boundaries
         if not boundaries:
-            self._delimiter = None
+            self._delimiter, self._header_end = None, _BLANK
             return
         either = b"|".join(map(re.escape, boundaries))
-        self._delimiter = re.compile(rb"\r\n((?:" + either + rb")(?:--)?[ \t]*)(?=\r\n|\Z)")
+        line = rb"\r\n((?:" + either + rb")(?:--)?[ \t]*)(?=\r\n|\Z)"
+        self._delimiter, self._header_end = re.compile(line), re.compile(_BLANK.pattern + b"|" + line)
 
     # ---- bodies ----------------------------------------------------------------------------------------
 
     def _body_step(self, said: list[bytes], final: bool) -> bool:
-        rest = self._rest
-        found = self._delimiter.search(rest) if self._delimiter is not None else None
+        rest, at = self._rest, self._at
+        found = self._delimiter.search(rest, at) if self._delimiter is not None else None
         if found is not None and (final or found.end() < len(rest)):
-            self._take(rest[: found.start()], said)
+            self._take(rest[at : found.start()], said)
             said.append(self._part_ended())
             said.append(found[0])
-            self._rest = rest[found.end() :]
+            self._at = found.end()
             self._delimited_by(found[1])
             return True
-        keep = 0 if final else self._kept(rest)
-        self._take(rest[: len(rest) - keep], said)
-        self._rest = rest[len(rest) - keep :]
+        self._at = len(rest) - (0 if final else self._kept(rest, at))
+        self._take(rest[at : self._at], said)
         return False
 
-    def _kept(self, rest: bytes) -> int:
+    def _kept(self, rest: bytes, start: int) -> int:
         """Octets at the end that may be the beginning of a boundary's line."""
         if self._delimiter is None:
             return 0
-        at = rest.rfind(b"\r\n", max(0, len(rest) - _HELD))
-        return len(rest) - at if at >= 0 else int(rest.endswith(b"\r"))
+        at = rest.rfind(b"\r\n", max(start, len(rest) - _HELD))
+        return len(rest) - at if at >= 0 else int(len(rest) > start and rest.endswith(b"\r"))
 
     def _delimited_by(self, line: bytes) -> None:
         follows = self._structure.delimiter(line)
-        placed = False
+        placed, before = False, len(self._levels)
         while len(self._levels) > self._structure.depth:
             placed = self._levels.pop().placed or placed
         if self._levels:
             self._levels[-1].placed = self._levels[-1].placed or placed
-        self._look_for_delimiters()
+        if len(self._levels) != before:
+            self._look_for_delimiters()
         if follows:
             self._levels[-1].parts += 1
         self._in_header = bool(follows)

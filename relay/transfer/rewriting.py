@@ -26,6 +26,8 @@ _FINDER: Final = Finder("from", "sender", "reply-to", "resent-from", "resent-sen
 _SIGNED_FIELDS: Final = re.compile(rb"(?:^|;)\s*h\s*=([^;]*)", re.IGNORECASE)
 _SEALED: Final = re.compile(rb"\s*(?:multipart/(?:signed|encrypted)|application/(?:x-)?pkcs7-mime)\b", re.IGNORECASE)
 _MOST_TOLD: Final = 400
+_MOST_ANSWERED: Final = 50
+"""Authors that a Reply-To of ours names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +237,7 @@ class _Sheet:
             members = [self._named([], given)]
         elif self.author is not None and face.answerable:
             others = [one for one in self.authors if one.mailbox is not None and one.mailbox.key != self.author.key]
-            members = self._list(others)
+            members = self._list(others[:_MOST_ANSWERED])
             if not self.authors and reverse_path is not None and reverse_path.key != self.author.key:
                 members = [self._named([], reverse_path)]
         else:
