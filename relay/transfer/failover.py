@@ -167,8 +167,12 @@ def _homes_of(clients: Iterable[ClientSettings]) -> dict[str, set[str]]:
     """Return from which upstreams each may have mail that an earlier process moved."""
     homes: dict[str, set[str]] = {}
     for client in clients:
-        for name in client.upstreams:
-            homes.setdefault(name, set()).update(other for other in client.upstreams if other != name)
+        before: set[str] = set()
+        for entry in client.upstream:
+            names = {entry} if isinstance(entry, str) else set(entry)
+            for name in names:
+                homes.setdefault(name, set()).update(before, names - {name})
+            before |= names
     return homes
 
 
