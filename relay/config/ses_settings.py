@@ -33,7 +33,7 @@ def _region(value: str) -> str:
 class SesSettings(UpstreamSettings):
     """Amazon SES: 50 recipients a message."""
 
-    type: Literal["ses"] = Field(default="ses", description="Amazon SES by its SMTP endpoint")
+    type: Literal["ses"] = Field(default="ses", description="Amazon SES by its SMTP endpoint or its API")
     via: Literal["smtp", "api"] = Field(
         default="smtp",
         description="smtp, or api: HTTPS with the credentials that the machine has (a role, as boto3 finds it)",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import requests
 
 CONNECT: Final = 10.0
-"""Seconds in which a service has to take the connection."""
+"""Seconds in which a service has to take the connection, and STS to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class AwsClient:
         self._lock = threading.Lock()
         self._client: Any = None
         self._credentials: Any = None
+        self._session: requests.Session | None = None
         self._here = threading.local()
 
     @property
@@ -110,6 +111,10 @@ class AwsClient:
                 self._forget()
             return refusal
 
+    def close(self) -> None:
+        """Close the connections that are kept; those in use end by themselves."""
+        self._forget()
+
     @property
     def _host(self) -> str:
         return urlsplit(self.endpoint.url).hostname or ""
@@ -140,6 +145,9 @@ class AwsClient:
         """Look for credentials anew next time: those in hand were refused."""
         with self._lock:
             self._client = self._credentials = None
+            if self._session is not None:
+                self._session.close()
+                self._session = None
 
     def _made(self) -> Any:
         if not installed():
@@ -166,20 +174,22 @@ class AwsClient:
         """Return what sends a signed request in place of botocore, which calls it for STS too."""
         from botocore.awsrequest import AWSResponse
 
-        session: requests.Session = session_for(self.endpoint.ca_file, self.endpoint.proxy, Answered(), Phase.CONNECT)
-        session.verify = self.endpoint.verify == "peer"
+        place = self.endpoint
+        session = session_for(place.ca_file, place.proxy, Answered(), Phase.CONNECT, verify=place.verify)
+        self._session = session
         own = f"before-send.{self.endpoint.service}."
 
         def send(request: Any, event_name: str, **_: Any) -> Any:
             body = Body(_octets(request.body))
+            patience = CONNECT
             if event_name.startswith(own):
-                self._here.body = body
+                self._here.body, patience = body, place.patience
             answer = session.request(
                 request.method,
                 request.url,
                 headers=dict(request.headers),
                 data=body if body.size else None,
-                timeout=(CONNECT, self.endpoint.patience),
+                timeout=(CONNECT, patience),
             )
             return AWSResponse(request.url, answer.status_code, answer.headers, _Raw(answer.content))
 

@@ -58,7 +58,7 @@ def ended_by_network(error: BaseException, reached: Phase, host: str) -> Convers
     causes = list(_chain(error))
     if any(isinstance(one, ssl.SSLCertVerificationError) for one in causes):
         cause = Cause.TLS_UNTRUSTED
-    elif any(isinstance(one, ssl.SSLError) for one in causes):
+    elif reached is Phase.CONNECT and any(isinstance(one, ssl.SSLError) for one in causes):
         cause = Cause.TLS_FAILED
     elif any(type(one).__name__ in {"NameResolutionError", "gaierror"} for one in causes):
         cause = Cause.NAME_NOT_FOUND

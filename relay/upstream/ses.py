@@ -7,6 +7,7 @@ Destination: where it is given SES delivers to them and to nobody else, and leav
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Sequence
 from typing import Any, Final
@@ -22,6 +23,9 @@ from relay.upstream.failures import ConversationEnded, reply_for
 from relay.upstream.reencoding import reencoded
 from relay.upstream.ses_account import Pace, SesAccount, SesExamination
 from relay.upstream.ses_replies import ApiRefusal, reply_to
+
+CLOSING: Final = 2.0
+"""Seconds that closing may take."""
 
 ACCOUNT_LIFE: Final = 3600.0
 """Seconds after which the account's limits are asked for again, while messages go."""
@@ -110,9 +114,13 @@ class SesApi:
         return found
 
     async def aclose(self) -> None:
-        """Nothing stays open; a request under way ends by itself."""
+        """Close what is kept open; a request under way ends by itself."""
         if self._asking is not None:
             self._asking.cancel()
+        with contextlib.suppress(TimeoutError):
+            # Whoever is just looking for credentials may take longer than the process has left.
+            async with asyncio.timeout(CLOSING):
+                await detached(f"close {self._name}", self._aws.close)
 
     async def _offered(self, envelope: Envelope, content: Content, clearance: Clearance) -> Reply:
         octets = await self._whole(content)

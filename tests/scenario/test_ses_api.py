@@ -111,7 +111,11 @@ REFUSALS = {
     "ses_api_daily_quota": ("held", "454 Throttling failure: Daily message quota exceeded.", "quota"),
     "ses_api_bad_request": ("failed", "554 Transaction failed: Invalid MIME", ""),
     "ses_api_recipient_not_verified": ("failed", "554 Message rejected: Email address is not verified", ""),
-    "ses_api_access_denied": ("held", "554 Access denied: User: arn:aws:sts::123456789012:assumed-role/relay/", "auth"),
+    "ses_api_access_denied": (
+        "held",
+        "554 Access denied: User: arn:aws:sts::123456789012:assumed-role/relay/",
+        "send_as",
+    ),
     "ses_api_token_expired": ("deferred", "535 The security token included in the request is expired", ""),
     "ses_api_key_unknown": ("held", "535 The security token included in the request is invalid", "auth"),
     "ses_api_signature": ("held", "535 The request signature we calculated does not match", "auth"),
@@ -316,7 +320,7 @@ def test_doctor_without_the_right_to_look(cloud: SimulatorThread, start_relay: S
     cloud.wait_for(1)
     cloud.do(lambda simulator: simulator.aws.account.denied.add("ses:SendRawEmail"))
     send(relay)
-    relay.wait_for_event("held")
-    explained = relay.command("status").stdout
+    held = relay.wait_for_event("held")[0]
+    explained = relay.command("explain", held["id"]).stdout
     assert "arn:aws:iam::123456789012:user/relay" in explained
     assert "arn:aws:ses:ap-southeast-2:123456789012:identity/clinic.test" in explained

@@ -128,7 +128,7 @@ DIAGNOSES = {
     "ses_api_daily_quota": "ses_daily_quota",
     "ses_api_limit": "ses_rate",
     "ses_api_bad_request": "permanent",
-    "ses_api_access_denied": "ses_api_access_denied",
+    "ses_api_access_denied": "ses_sender_denied",
     "ses_api_token_expired": "ses_token_expired",
     "ses_api_key_unknown": "ses_key_unknown",
     "ses_api_signature": "ses_signature",

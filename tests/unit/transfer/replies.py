@@ -224,6 +224,12 @@ REPLIES: list[tuple[Provider, str, str, str]] = [
     ),
     (SES, "auth", "535 The security token included in the request is invalid. (UnrecognizedClient)", "auth"),
     (SES, "auth", "535 The request signature we calculated does not match ... (InvalidSignature)", "auth"),
+    (
+        SES,
+        "data",
+        "554 Access denied: User: arn:aws:iam::1:user/relay is not authorized to perform: ses:SendRawEmail on resource: arn:aws:ses:eu-west-1:1:identity/clinic.test",
+        "send_as, this From",
+    ),
     (SES, "data", "554 Domain not verified: The message can't be sent because ...", "send_as, this From"),
     (SES, "data", "554 Account suspended: ... permanently restricted.", "licence"),
     (SES, "data", "554 Sending paused: Email sending is disabled for the account.", "licence"),
