@@ -45,12 +45,24 @@ def doubtful(draft: Draft, tables: Mapping[str, Any]) -> Iterator[Fault]:
             if client.username is not None:
                 yield Fault(("client", name, "username"), "no listener offers AUTH; set auth on one of them")
     yield from _doubtful_clients(draft)
+    yield from _needless_policies(draft)
     yield from _unknown_at_ehlo(draft)
     for name, upstream in draft.upstreams.items():
         clear = upstream.security == "none" and not str(upstream.host).startswith(_LOOPBACK)
         if clear and upstream.type != "capture" and getattr(upstream, "username", None):
             cure = 'write security = "starttls" where the server has it'
             yield Fault(("upstream", name, "security"), f"the password goes over the network in clear text; {cure}")
+
+
+def _needless_policies(draft: Draft) -> Iterator[Fault]:
+    """A sender_policy that asks for something, where no upstream is known to mind who sends."""
+    elsewhere = [identity.upstream for identity in draft.identities.values() if identity.upstream is not None]
+    for name, client in draft.clients.items():
+        ways = [draft.upstreams[way] for way in (*client.upstreams, *elsewhere) if way in draft.upstreams]
+        asked = client.sender_policy in {"rewrite", "reject"}
+        if asked and ways and not any(way.own_senders for way in ways):
+            what = "has no effect: as far as is known, its upstreams send as anybody"
+            yield Fault(("client", name, "sender_policy"), f"{what}; remove it")
 
 
 def _unknown_at_ehlo(draft: Draft) -> Iterator[Fault]:

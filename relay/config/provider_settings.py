@@ -120,6 +120,11 @@ class SmtpSettings(UpstreamSettings):
         minds = provider_at(self.host) in {"microsoft365", "gmail"}
         return self.username if minds and self.username is not None and "@" in self.username else None
 
+    @property
+    def own_senders(self) -> tuple[str, ...]:
+        """Google's relay service sends as anybody of the organisation's domains."""
+        return () if self.host.casefold() == "smtp-relay.gmail.com" else super().own_senders
+
 
 class CaptureSettings(UpstreamSettings):
     """Keeps the mail in state_dir/capture/NAME (maildir) instead of sending it."""

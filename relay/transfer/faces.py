@@ -43,7 +43,7 @@ class Faces:
             return None
         policy, account = self._policy(client, upstream, table), account_of(table)
         mask = _identity(identity, settings.identity)
-        if account is None:
+        if account is None or not table.own_senders:
             policy = "keep"
         ours = settings.client.get(client) if client is not None else None
         reply_to = parse_mailbox(ours.reply_to) if ours is not None and ours.reply_to is not None else None

@@ -102,6 +102,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
         for policy in POLICIES:
             client = {"username": f"{policy}-{upstream}", "password": {"env": "PASSWORD"}, "upstream": upstream}
             clients[f"{policy}-{upstream}"] = client | ({} if policy == "default" else {"sender_policy": policy})
+    clients["direct"] = clients["default-m365"] | {"username": "direct", "delivery": "direct"}
     settings = {
         "listener": {"submission": {"security": "none", "require_tls": False}},
         "client": clients,
@@ -181,6 +182,16 @@ def test_nobody_is_sent_as_whom_he_may_not(clinic: Clinic, upstream: str, policy
     rewritten = [event for event in clinic.traced(message_id)["events"] if event["event"] == "rewritten"]
     assert len(rewritten) == 1
     assert account in rewritten[0]["reply"] or case.title == "stranger as Sender"
+
+
+def test_a_client_that_waits_is_rewritten_too(clinic: Clinic) -> None:
+    code, said = clinic.send("direct", CASES["m365"][4], "direct@example.test")
+    assert (code, said[:9]) == (250, "2.0.0 OK ")
+    named, _ = named_in(clinic.arrived("direct@example.test")[0])
+    assert named == {M365}
+    message_id = said.rpartition("(")[2].rstrip(")")
+    wait_until(lambda: clinic.relay.command("trace", message_id).returncode == 0, "the record")
+    assert [event["event"] for event in clinic.traced(message_id)["events"]] == ["direct", "rewritten", "relayed"]
 
 
 def test_the_original_from_stays_in_the_trace(clinic: Clinic) -> None:
