@@ -8,21 +8,20 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
 from relay import logs, state_dir, systemd
 from relay.config.load import Loaded, find, load
 from relay.config.problems import ConfigError, Problem
-from relay.config.references import watched_files
 from relay.config.seal import SealedStore
 from relay.config.secrets import Secrets
 from relay.config.settings import Settings
-from relay.config.watch import Watch
 from relay.config.whole import whole
 from relay.control.alert_memory import AlertMemory
 from relay.control.answers import Answers
+from relay.control.changed_files import ChangedFiles
 from relay.control.life import RunningLife
 from relay.control.lookout import Lookout
 from relay.control.socket import ControlServer
@@ -173,7 +172,8 @@ class Daemon:
         exits.push_async_callback(self._dispatcher.drain, _OUTBOUND_DRAIN)
         await self._listeners.start()
         exits.push_async_callback(self._listeners.drain, _INBOUND_DRAIN)
-        await self._keep(exits, "watch", self._watch)
+        files = ChangedFiles(lambda: self._settings, self._secrets.store, self._on_changed_files)
+        await self._keep(exits, "watch", files.run)
         memory = AlertMemory(settings.state_dir, self.journal)
         lookout = Lookout(lambda: self._settings, self._life, self._dispatcher.alerts, memory)
         await self._keep(exits, "lookout", lookout.run)
@@ -350,29 +350,13 @@ class Daemon:
             }
         )
 
-    async def _watch(self) -> None:
+    def _on_changed_files(self, names: Sequence[str]) -> None:
         """Try at once what waits for a secret or certificate that has just been changed."""
-        watched = watched_files(self._settings)
-        watch, names = Watch(watched), self._sealed_names()
-        store = self._secrets.store.path
-        while True:
-            await asyncio.sleep(_WATCH_EVERY)
-            if watched_files(self._settings) != watched:
-                watched = watched_files(self._settings)
-                watch = Watch(watched)
-            changed = set(watch.changed())
-            if store in changed:
-                # Tokens are kept there too: only the operator's secrets are news.
-                before, names = names, self._sealed_names()
-                if names == before:
-                    changed.discard(store)
-            if not changed:
-                continue
-            self.journal.told("files_changed", files=sorted(path.name for path in changed))
-            self._life.forget_expiries()
-            self._dispatcher.read_texts()
-            for name in self._upstreams:
-                self._dispatcher.nudge(name)
+        self.journal.told("files_changed", files=names)
+        self._life.forget_expiries()
+        self._dispatcher.read_texts()
+        for name in self._upstreams:
+            self._dispatcher.nudge(name)
 
     async def _give_up_on_spool(self, over: asyncio.Event) -> None:
         """End the process when nothing writes the spool any more, and can't be started again.
@@ -393,9 +377,3 @@ class Daemon:
                 self.status = 1
                 over.set()
                 return
-
-    def _sealed_names(self) -> object:
-        try:
-            return self._secrets.store.names()
-        except ConfigError:
-            return None
