@@ -1,7 +1,6 @@
 """`relay doctor`: the step that fails is named, with its reason and this tenant's names; nothing is sent, or told."""
 
 import json
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 
 from relay.simulator.simulator import Simulator
 from relay.upstream.token_claims import claims_of
-from tests.rig.certificate import CertificateAuthority
 from tests.rig.relay import RelayProcess
 from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
@@ -30,18 +28,18 @@ def _office365(simulator: Simulator, **more: Value) -> dict[str, Value]:
     return microsoft365_upstream(simulator, **(keys | more))
 
 
-def _settings(senders: list[str], **upstreams: dict[str, Value]) -> dict[str, Value]:
+def settings_with(senders: list[str], **upstreams: dict[str, Value]) -> dict[str, Value]:
     client: dict[str, Value] = {"networks": ["127.0.0.0/8"], "upstream": list(upstreams)}
     client |= {"senders": senders} if senders else {}
     return plain_settings(9) | {"client": {"clinic": client}, "upstream": dict(upstreams)}
 
 
-def _stopped(folder: Path, settings: dict[str, Value], secret: str = "") -> RelayProcess:
+def not_running(folder: Path, settings: dict[str, Value], secret: str = "") -> RelayProcess:
     """A relay that does not run: its commands open the spool themselves."""
     return RelayProcess(folder / "relay", settings, {"CLIENT_SECRET": secret})
 
 
-def _found(relay: RelayProcess, *arguments: str) -> dict[str, Any]:
+def examined(relay: RelayProcess, *arguments: str) -> dict[str, Any]:
     told = relay.command("doctor", *arguments, "--json")
     assert told.stderr == ""
     found = json.loads(told.stdout)
@@ -51,11 +49,11 @@ def _found(relay: RelayProcess, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def _marks(found: dict[str, Any]) -> str:
+def marks_of(found: dict[str, Any]) -> str:
     return " ".join(f"{step['name']}{_MARKS[step['result']]}" for step in found["steps"])
 
 
-def _failed(found: dict[str, Any]) -> dict[str, Any]:
+def failed_step(found: dict[str, Any]) -> dict[str, Any]:
     failed = [step for step in found["steps"] if step["result"] == "failed"]
     assert failed
     assert all(step["cause"] and step["actor"] and step["actions"] for step in failed)
@@ -64,11 +62,11 @@ def _failed(found: dict[str, Any]) -> dict[str, Any]:
 
 def test_all_is_well_with_a_running_relay_and_without_one(cloud: SimulatorThread, start_relay: StartRelay) -> None:
     simulator = cloud.simulator
-    settings = _settings(["lab@clinic.test", "@clinic.test"], office365=_office365(simulator))
+    settings = settings_with(["lab@clinic.test", "@clinic.test"], office365=_office365(simulator))
     relay = start_relay(settings, {"CLIENT_SECRET": simulator.client_secret})
     send(relay)
     cloud.wait_for(1)
-    running = _found(relay, "office365")
+    running = examined(relay, "office365")
     assert running.keys() >= {"upstream", "ok", "steps", "notes"}
     assert (running["upstream"], running["ok"]) == ("office365", True)
     assert " ".join(step["name"] for step in running["steps"]) == AUTHORITY_STEPS
@@ -84,8 +82,8 @@ def test_all_is_well_with_a_running_relay_and_without_one(cloud: SimulatorThread
     assert "whether the mailbox may send as another address" in note
     assert note.endswith("relay test office365 --to ADDRESS --from lab@clinic.test")
     relay.terminate()
-    stopped = _found(relay, "office365")
-    assert _marks(stopped) == _marks(running)
+    stopped = examined(relay, "office365")
+    assert marks_of(stopped) == marks_of(running)
     assert len(simulator.messages) == 1, "nothing is sent"
     assert simulator.most_connections <= 3
     assert simulator.violations == []
@@ -198,10 +196,10 @@ def test_the_faults_of_microsoft_one_by_one(
     simulator = cloud.simulator
     if change is not None:
         cloud.do(change)
-    relay = _stopped(tmp_path, _settings([], office365=_office365(simulator, **more)), simulator.client_secret)
-    found = _found(relay)
-    assert _marks(found) == marks
-    failed = _failed(found)
+    relay = not_running(tmp_path, settings_with([], office365=_office365(simulator, **more)), simulator.client_secret)
+    found = examined(relay)
+    assert marks_of(found) == marks
+    failed = failed_step(found)
     told = "\n".join((failed["cause"], failed["actor"], *failed["actions"]))
     names = {
         "client_id": simulator.client_id,
@@ -218,90 +216,10 @@ def test_a_token_for_another_service(cloud: SimulatorThread, tmp_path: Path) -> 
     graph = "https://graph.microsoft.com"
     cloud.do(lambda simulator: setattr(simulator.tokens, "audiences", (graph,)))
     upstream = _office365(cloud.simulator, scope=f"{graph}/.default")
-    found = _found(_stopped(tmp_path, _settings([], office365=upstream), cloud.simulator.client_secret))
-    failed = _failed(found)
+    found = examined(not_running(tmp_path, settings_with([], office365=upstream), cloud.simulator.client_secret))
+    failed = failed_step(found)
     assert failed["name"] == "token"
     assert f"one for {graph}, which is not Exchange Online" in failed["cause"]
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
-    return CertificateAuthority(tmp_path_factory.mktemp("authority"))
-
-
-def _isp(port: int, authority: CertificateAuthority, **more: Value) -> dict[str, Value]:
-    return {
-        "type": "smtp",
-        "host": "localhost",
-        "port": port,
-        "security": "starttls",
-        "ca_file": str(authority.path),
-        "timeout": "2s",
-        **more,
-    }
-
-
-TLS_FAILS = "configuration+ dns+ port+ greeting+ tls- ehlo? mail? rcpt? rset?"
-
-
-@pytest.mark.parametrize(
-    ("names", "expired", "part"),
-    [
-        (("mail.other.test",), False, "not for the name localhost"),
-        ((), True, "has expired"),
-    ],
-)
-def test_wrong_certificates(
-    authority: CertificateAuthority, tmp_path: Path, names: tuple[str, ...], expired: bool, part: str
-) -> None:
-    with ScriptedServer(security="starttls", leaf=authority.leaf(*names, expired=expired)) as server:
-        found = _found(_stopped(tmp_path, _settings([], isp=_isp(server.port, authority))))
-    assert _marks(found) == TLS_FAILS
-    assert part in _failed(found)["cause"]
-
-
-def test_an_authority_that_nobody_trusts(authority: CertificateAuthority, tmp_path: Path) -> None:
-    other = CertificateAuthority(tmp_path / "other")
-    with ScriptedServer(security="starttls", leaf=other.leaf()) as server:
-        found = _found(_stopped(tmp_path, _settings([], isp=_isp(server.port, authority))))
-    assert _marks(found) == TLS_FAILS
-    assert "made by an authority that this machine does not trust" in _failed(found)["cause"]
-
-
-def test_names_ports_and_security_that_are_wrong(authority: CertificateAuthority, tmp_path: Path) -> None:
-    with socket.socket() as closed, ScriptedServer() as plain:
-        closed.bind(("127.0.0.1", 0))
-        with ScriptedServer(security="implicit", leaf=authority.leaf()) as implicit:
-            upstreams = {
-                "name": _isp(587, authority, host="mail.clinic.invalid"),
-                "port": _isp(closed.getsockname()[1], authority),
-                "plain": _isp(plain.port, authority, security="implicit"),
-                "silent": _isp(implicit.port, authority, timeout="1s"),
-                "good": _isp(plain.port, authority, security="none"),
-            }
-            relay = _stopped(tmp_path, _settings(["clinic@clinic.test"], **upstreams))
-            told = relay.command("doctor", "--json")
-            for_people = relay.command("doctor", "good", "port")
-    assert told.returncode == 1, told.stderr
-    name, port, wrong, silent, good = json.loads(told.stdout)
-    assert _marks(name) == "configuration+ dns- port? greeting? tls? ehlo? mail? rcpt? rset?"
-    assert "DNS does not know the name mail.clinic.invalid" in _failed(name)["cause"]
-    assert _marks(port) == "configuration+ dns+ port- greeting? tls? ehlo? mail? rcpt? rset?"
-    assert "nothing listens on port" in _failed(port)["cause"]
-    assert _marks(wrong) == "configuration+ dns+ port+ tls- greeting? ehlo? mail? rcpt? rset?"
-    assert 'port 587 or 25 with security = "starttls"' in "\n".join(_failed(wrong)["actions"])
-    assert _marks(silent) == "configuration+ dns+ port+ greeting- tls? ehlo? mail? rcpt? rset?"
-    assert 'security = "implicit"' in "\n".join(_failed(silent)["actions"])
-    assert _marks(good) == "configuration+ dns+ port+ greeting+ ehlo+ mail+ rcpt+ rset+"
-    assert for_people.returncode == 1
-    lines = for_people.stdout.splitlines()
-    assert lines.index("good: all is well") < lines.index("port: something is wrong")
-    assert any(line.split() == ["ok", "rset", "taken", "back:", "nothing", "was", "sent"] for line in lines)
-    assert any(line.startswith("  FAILED       port") for line in lines)
-    assert any(line.split() == ["not", "reached", "tls"] for line in lines)
-    assert "Who must act: IT person" in for_people.stdout
-    assert "\x1b" not in for_people.stdout
-    assert not plain.accepted
 
 
 def test_senders_and_recipients(tmp_path: Path, provider: ScriptedServer) -> None:
@@ -309,10 +227,10 @@ def test_senders_and_recipients(tmp_path: Path, provider: ScriptedServer) -> Non
         "RCPT", "250 2.1.5 Ok", "553 5.7.1 <lab@clinic.test>: Sender address rejected: not owned by user"
     )
     upstream: dict[str, Value] = {"type": "smtp", "host": "127.0.0.1", "port": provider.port, "security": "none"}
-    relay = _stopped(tmp_path, _settings(["desk@clinic.test", "lab@clinic.test"], isp=upstream))
-    found = _found(relay, "isp", "--to", "it@clinic.test")
-    assert _marks(found) == "configuration+ dns+ port+ greeting+ ehlo+ mail+ rcpt- rset+"
-    failed = _failed(found)
+    relay = not_running(tmp_path, settings_with(["desk@clinic.test", "lab@clinic.test"], isp=upstream))
+    found = examined(relay, "isp", "--to", "it@clinic.test")
+    assert marks_of(found) == "configuration+ dns+ port+ greeting+ ehlo+ mail+ rcpt- rset+"
+    failed = failed_step(found)
     assert failed["detail"] == "from lab@clinic.test to it@clinic.test"
     assert "lab@clinic.test is none of them" in failed["cause"]
     said = [command.split(" SIZE=")[0] for command in provider.commands if command.startswith(("MAIL", "RCPT"))]
@@ -334,15 +252,15 @@ def test_each_mail_counts_against_the_limits(provider: ScriptedServer, start_rel
         "recipients_per_day": 2,
         "recipients_per_message": 2,
     }
-    relay = start_relay(_settings(["desk@clinic.test", "lab@clinic.test"], isp=upstream))
-    assert _found(relay)["ok"]
+    relay = start_relay(settings_with(["desk@clinic.test", "lab@clinic.test"], isp=upstream))
+    assert examined(relay)["ok"]
     assert relay.metric("relay_upstream_quota_used_ratio", upstream="isp") == 1.0
 
 
 def test_a_held_upstream_is_told_of(provider: ScriptedServer, start_relay: StartRelay) -> None:
     relay = start_relay(plain_settings(provider.port))
     assert relay.command("queue", "hold", "--upstream", "provider").returncode == 0
-    found = _found(relay)
+    found = examined(relay)
     assert found["ok"]
     assert any(note.endswith("relay queue release --upstream provider") for note in found["notes"])
 
@@ -352,10 +270,10 @@ def test_what_stood_in_the_way_of_the_last_message(provider: ScriptedServer, sta
     relay = start_relay(plain_settings(provider.port, retry_first="1h", retry_most="1h"))
     message_id = send(relay)
     relay.wait_for_event("deferred")
-    assert _failed(_found(relay))["name"] == "greeting"
+    assert failed_step(examined(relay))["name"] == "greeting"
 
     provider.script.well_again()
-    over = _found(relay)
+    over = examined(relay)
     assert (over["ok"], over["lately"]["id"], over["lately"]["event"]) == (True, message_id, "deferred")
     [note] = over["notes"]
     assert f"relay explain {message_id}" in note
@@ -363,28 +281,28 @@ def test_what_stood_in_the_way_of_the_last_message(provider: ScriptedServer, sta
     assert relay.command("queue", "retry", message_id).returncode == 0
     provider.wait_for(1)
     relay.wait_for_event("relayed")
-    well = _found(relay)
+    well = examined(relay)
     assert (well["ok"], well["lately"]["event"], well["lately"]["cause"], well["notes"]) == (True, "relayed", None, [])
 
     provider.script.always("BODY", "550 5.4.6 Too many hops")
     send(relay)
     relay.wait_for_event("failed")
-    assert _found(relay)["ok"], "the message was at fault, not the upstream"
+    assert examined(relay)["ok"], "the message was at fault, not the upstream"
     provider.script.always("BODY", "553 5.7.1 Sender address rejected: not owned by user")
     send(relay)
     relay.wait_for_event("held")
-    accused = _found(relay)
-    assert _failed(accused)["name"] == "message"
-    assert "none of them" in _failed(accused)["cause"]
+    accused = examined(relay)
+    assert failed_step(accused)["name"] == "message"
+    assert "none of them" in failed_step(accused)["cause"]
 
 
 def test_what_a_provider_keeps(tmp_path: Path) -> None:
-    found = _found(_stopped(tmp_path, _settings([], training={"type": "capture"})))
-    assert (_marks(found), found["notes"]) == ("configuration+ folder+", [])
+    found = examined(not_running(tmp_path, settings_with([], training={"type": "capture"})))
+    assert (marks_of(found), found["notes"]) == ("configuration+ folder+", [])
 
 
 def test_wrong_usage(tmp_path: Path) -> None:
-    relay = _stopped(tmp_path, plain_settings(9))
+    relay = not_running(tmp_path, plain_settings(9))
     for arguments in (("nowhere",), ("provider", "--to", "nobody")):
         told = relay.command("doctor", *arguments)
         assert (told.returncode, told.stdout) == (2, "")
@@ -397,7 +315,7 @@ def test_wrong_usage(tmp_path: Path) -> None:
 
 def test_the_server_hangs_up_in_the_middle(tmp_path: Path, provider: ScriptedServer) -> None:
     provider.script.always("MAIL", Answer(None, close=True))
-    relay = _stopped(tmp_path, plain_settings(provider.port))
-    found = _found(relay)
-    assert _marks(found) == "configuration+ dns+ port+ greeting+ ehlo+ mail- rcpt? rset?"
-    assert "closed the connection" in _failed(found)["cause"]
+    relay = not_running(tmp_path, plain_settings(provider.port))
+    found = examined(relay)
+    assert marks_of(found) == "configuration+ dns+ port+ greeting+ ehlo+ mail- rcpt? rset?"
+    assert "closed the connection" in failed_step(found)["cause"]
