@@ -39,3 +39,26 @@ def test_a_pace_of_who_waits_for_the_answer_is_warned_of(tmp_path: Path) -> None
     text += '[upstream.isp]\ntype = "smtp"\nhost = "h.test"\n'
     [warning] = loaded(tmp_path, text).warnings
     assert (warning.key, warning.line) == ("client.app.messages_per_minute", 5)
+
+
+def test_a_policy_for_senders_whom_nobody_minds_is_warned_of(tmp_path: Path) -> None:
+    text = '[client.app]\nnetworks = ["10.0.0.0/8"]\nupstream = "isp"\nsender_policy = "rewrite"\n'
+    text += '[upstream.isp]\ntype = "smtp"\nhost = "h.test"\n'
+    [warning] = loaded(tmp_path, text).warnings
+    assert (warning.key, warning.line) == ("client.app.sender_policy", 4)
+    assert loaded(tmp_path, text.replace("rewrite", "keep")).warnings == ()
+    minds = text.replace("h.test", "smtp.office365.com") + 'username = "m@c.test"\npassword = { env = "P" }\n'
+    assert loaded(tmp_path, minds).warnings == ()
+    assert [
+        warning.key
+        for warning in loaded(
+            tmp_path, minds.replace("office365", "gmail").replace("smtp.gmail", "smtp-relay.gmail")
+        ).warnings
+    ] == ["client.app.sender_policy"]
+
+
+def test_copies_go_to_plain_addresses_only(tmp_path: Path) -> None:
+    text = '[client.app]\nnetworks = ["10.0.0.0/8"]\nupstream = "isp"\nbcc = ["ä@c.test"]\n'
+    text += '[upstream.isp]\ntype = "smtp"\nhost = "h.test"\n'
+    [problem] = loaded(tmp_path, text).problems
+    assert (problem.key, problem.line) == ("client.app.bcc", 4)
