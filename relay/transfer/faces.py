@@ -16,11 +16,14 @@ from relay.transfer.sender_rights import account_of, allowed_senders
 
 
 class Faces:
-    """Knows the face of any message by any upstream."""
+    """Knows the face of any message by any upstream. `before`: those of the settings that these replace."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, before: Faces | None = None) -> None:
         self._settings = settings
         self._identities = Identities(settings.identity)
+        self._before: dict[str, Disclaimer | None] = {}
+        if before is not None:
+            self._before = {**before._before, **before._disclaimers}
         self._disclaimers: dict[str, Disclaimer | None] = {}
         self._known: dict[tuple[str | None, str, str | None], Face | None] = {}
 
@@ -66,7 +69,12 @@ class Faces:
         if client is None or ours is None or (ours.disclaimer_text is None and ours.disclaimer_html is None):
             return None
         if client not in self._disclaimers:
-            self._disclaimers[client] = disclaimer_of(_read(ours.disclaimer_text), _read(ours.disclaimer_html))
+            try:
+                found = disclaimer_of(_read(ours.disclaimer_text), _read(ours.disclaimer_html))
+            except OSError:
+                # It was there when the configuration was checked: mail goes on with what it said before.
+                found = self._before.get(client)
+            self._disclaimers[client] = found
         return self._disclaimers[client]
 
     def _policy(self, client: str | None, upstream: str, table: UpstreamSettings) -> SenderPolicy:
@@ -77,13 +85,9 @@ class Faces:
 
 
 def _read(text: str | TextFile | None) -> str | None:
-    """The text; none where its file has gone since it was checked: mail goes on without it rather than not at all."""
     if not isinstance(text, TextFile):
         return text
-    try:
-        return text.file.read_bytes().decode("utf-8-sig", "replace")
-    except OSError:
-        return None
+    return text.file.read_bytes().decode("utf-8-sig", "replace")
 
 
 def _identity(title: str | None, identities: Mapping[str, IdentitySettings]) -> Identity | None:

@@ -33,4 +33,4 @@ class Surroundings:
     def apply(self, settings: Settings) -> None:
         """Go on with other settings."""
         self.settings = settings
-        self.faces = Faces(settings)
+        self.faces = Faces(settings, self.faces)

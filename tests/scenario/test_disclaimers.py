@@ -59,3 +59,19 @@ def test_disclaimers(provider: ScriptedServer, start_relay: StartRelay, tmp_path
     sent(relay, composed())
     plain, html = parts_of(read(provider.wait_for(3)[-1].content))
     assert ("Another one" in plain, "Vertraulich" in plain) == (True, False)
+
+
+def test_a_large_message_is_never_whole_in_memory(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    settings = plain_settings(provider.port)
+    settings["client"]["clinic"] |= {"disclaimer_text": "Vertraulich ✓", "reply_to": "desk@clinic.test"}
+    relay = start_relay(settings)
+    sent(relay, composed())
+    provider.wait_for(1)
+    message = composed(40 << 20)
+    relay.forget_peak()
+    before = relay.resident()[0]
+    sent(relay, message)
+    arrived = provider.wait_for(2)[-1].content
+    assert arrived.count("Vertraulich ✓".encode()) + arrived.count(b"Vertraulich =E2=9C=93") == 1
+    assert b"Vertraulich &#10003;" in arrived
+    assert relay.resident()[1] - before < 20 << 20, "of a message of 54 MiB"

@@ -85,3 +85,14 @@ def test_a_disclaimer_of_a_file(tmp_path: Path) -> None:
     assert face.disclaimer is not None
     assert face.disclaimer.text == "AÄ"
     assert faces({"disclaimer_html": {"file": str(tmp_path / "gone")}}).face_of(message(), "isp") is None
+
+
+def test_a_file_that_is_gone_is_remembered(tmp_path: Path) -> None:
+    (tmp_path / "d.txt").write_text("Before")
+    settings = faces({"disclaimer_text": {"file": str(tmp_path / "d.txt")}})
+    settings.face_of(message(), "isp")
+    (tmp_path / "d.txt").unlink()
+    face = Faces(settings._settings, settings).face_of(message(), "isp")
+    assert face is not None
+    assert face.disclaimer is not None
+    assert face.disclaimer.text == "Before"
