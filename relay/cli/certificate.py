@@ -27,6 +27,8 @@ def certificate(context: typer.Context) -> None:
         fingerprint = fingerprint_of(pem)
         expires = expires_at(pem)
     except FileNotFoundError as error:
+        if not any(listener.uses_tls for listener in settings.listener.values()):
+            raise CommandError("no listener uses TLS, so there is nothing to trust; see: relay settings") from error
         raise CommandError(f"{path}: not made yet; it is made when relay serve starts the first time") from error
     except PermissionError as error:
         raise CommandError(f"{path}: not yours to read; run this as root, or as its owner") from error

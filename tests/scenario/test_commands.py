@@ -262,6 +262,11 @@ def test_the_example_is_in_order() -> None:
     assert found.returncode == 0, found.stderr
 
 
+def test_nothing_to_trust_where_no_listener_uses_tls(start_relay: StartRelay) -> None:
+    relay = start_relay(plain_settings(9))
+    assert refused(relay, "certificate", status=1).startswith("no listener uses TLS")
+
+
 def test_certificate_and_settings(start_relay: StartRelay) -> None:
     settings = plain_settings(9)
     settings["listener"] = {"submission": {}}
