@@ -84,7 +84,7 @@ def session_for(
         def init_poolmanager(self, *args: Any, **options: Any) -> None:
             super().init_poolmanager(*args, **options, ssl_context=context)
             if proxy is not None:
-                self.poolmanager.pool_classes_by_scheme = {"https": pool_through(proxy, phase)}
+                self.poolmanager.pool_classes_by_scheme = {"https": pool_through(proxy, phase, SECONDS)}
 
     class Session(requests.Session):
         def request(self, *args: Any, **options: Any) -> requests.Response:
