@@ -73,8 +73,9 @@ MAIL_LOOP: Final = reply(554, "5.4.6", "Too many Received fields, the message lo
 
 def too_large_for(upstream: str, limit: int) -> Reply:
     """Return the refusal of a message that is larger than an upstream takes."""
-    text = f"Message too large: {upstream:.80} takes at most {limit} octets ({limit / 1e6:.1f} MB)"
-    return reply(552, "5.3.4", text + "; attachments grow by a third on their way")
+    most = f"{limit} octets ({limit / 1e6:.1f} MB)" if limit >= 100_000 else f"{limit} octets"
+    text = f"Message too large: {upstream:.80} takes at most {most}; attachments grow by a third on their way"
+    return reply(552, "5.3.4", text)
 
 
 _RENDERED: Final[dict[int, bytes]] = {

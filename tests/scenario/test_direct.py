@@ -336,9 +336,10 @@ def test_a_reload_brings_it_and_takes_it_away(provider: ScriptedServer, start_re
     relay = start_relay(queued)
     with closing(smtplib.SMTP("127.0.0.1", relay.port(), timeout=60)) as connection:
         for settings, told in ((queued, "queued as 0"), (direct_settings(provider.port), "UP2 (0"), (queued, "as 0")):
+            before = len(relay.log("reloaded"))
             relay.write_config(settings)
             relay.reload()
-            relay.wait_for_event("reloaded", len(relay.log("reloaded")) + 1)
+            relay.wait_for_event("reloaded", before + 1)
             assert told in say(connection)
     wait_until(lambda: len(provider.accepted) == 3, "all three")
 

