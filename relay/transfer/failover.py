@@ -92,7 +92,11 @@ class Failover:
     # ---- moving ------------------------------------------------------------------------------------------
 
     async def _leave(self, name: str, state: State) -> None:
-        targets = frozenset(other for other, found in self._conditions.items() if other != name and found.takes)
+        targets = frozenset(
+            other
+            for other in companions_of(name, self._around.settings.client.values())
+            if other in self._conditions and self._conditions[other].takes
+        )
         if targets:
             for target in targets:
                 self._homes.setdefault(target, set()).add(name)
@@ -161,6 +165,11 @@ class Failover:
             if first:
                 state = standings[upstream].state
                 await self._alerts.failing_over(upstream, found, since_at, state.reply, known=not self._looked)
+
+
+def companions_of(name: str, clients: Iterable[ClientSettings]) -> set[str]:
+    """Return who may stand in for an upstream: of a million messages none is looked at that can go nowhere else."""
+    return {other for client in clients if name in client.upstreams for other in client.upstreams} - {name}
 
 
 def _homes_of(clients: Iterable[ClientSettings]) -> dict[str, set[str]]:

@@ -10,7 +10,8 @@ from typing import Any
 from relay.config.settings import Settings
 from relay.envelope import Content, Envelope
 from relay.reply import Reply
-from relay.spool.records import Gate, HoldReason, Priority
+from relay.spool.records import Gate, HoldReason, Priority, QueuedRecipient
+from relay.transfer.outage import Condition
 from relay.upstream.contract import Cause, Clearance, Conversation, Phase
 from tests.transfer.actor import CONNECTION_REFUSED, PASSWORD_REFUSED, VANISHED, Actor, ends, said, taken
 from tests.transfer.stage import Stage, settings_of, until
@@ -263,3 +264,21 @@ class Hanging(Actor):
     async def probe(self) -> Conversation:
         await self.end.wait()
         return self._ended(Envelope(None, ()))
+
+
+async def test_nobody_looks_through_what_can_go_nowhere_else(tmp_path: Path) -> None:
+    first, second = Actor("first", always=CONNECTION_REFUSED), Actor("next")
+    settings = two(tmp_path, client={"upstream": "first"})
+    async with Stage(tmp_path, settings, first, second) as stage:
+        await stage.put("a@far.test", candidates=("first",))
+        failover = stage.dispatcher._failover
+        await until(lambda: failover._conditions.get("first") is Condition.OUT, "the outage to be noticed")
+        looks: list[object] = []
+
+        async def queued(*asked: object) -> list[QueuedRecipient]:
+            looks.append(asked)
+            return []
+
+        stage.spool.outgoing.queued = queued  # type: ignore[assignment, method-assign]
+        await failover.look()
+        assert looks == []
