@@ -43,11 +43,6 @@ def check(path: Path, environ: Mapping[str, str], *, form_only: bool = False) ->
     return Report(loaded.problems, loaded.warnings) if form_only else whole(loaded, environ)
 
 
-def lacking(loaded: Loaded, environ: Mapping[str, str]) -> list[Problem]:
-    """What the configuration refers to and isn't there; the problems of the form itself are not among them."""
-    return [problem for problem in whole(loaded, environ).problems if problem not in loaded.problems]
-
-
 def whole(loaded: Loaded, environ: Mapping[str, str]) -> Report:
     """All that is wrong with a configuration and with what it refers to."""
     if loaded.document is None or loaded.draft is None:

@@ -17,7 +17,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from relay.config.certificates import chain_in, out_of_force
 from relay.config.references import watched_files
 from relay.config.seal import STORE, SealedStore
-from relay.config.whole import Report, check, lacking
+from relay.config.whole import Report, check, whole
 from tests.unit.config.written import GOOD, loaded, settings
 
 EVERY_KEY = Path(__file__).with_name("every_key.toml")
@@ -134,7 +134,9 @@ def test_what_is_missing_is_told_besides_what_is_wrong(tmp_path: Path) -> None:
         (9, "upstream.isp.hots"),
     ]
     both = loaded(tmp_path, text)
-    assert [problem.key for problem in lacking(both, {})] == ["client.app.password"]
+    assert [problem.key for problem in whole(both, {}).problems if problem not in both.problems] == [
+        "client.app.password"
+    ]
 
 
 TLS = '[tls]\ncertificate = "chain.pem"\nprivate_key = "key.pem"\n'
