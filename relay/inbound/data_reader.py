@@ -19,12 +19,15 @@ class DotReader:
 
     def __init__(self) -> None:
         # The line end before the first line is DATA's own, so that an empty message and a dot at the start are no
-        # special cases.
+        # special cases. Where no dot comes first it is of no use.
         self._held = b"\r\n"
         self._virtual = 2
 
     def feed(self, octets: bytes) -> tuple[bytes, bytes | None]:
         """Return what became certain of the content, and what follows the end; None there until the end was found."""
+        if self._virtual and octets and not octets.startswith(b"."):
+            self._held = b""
+            self._virtual = 0
         octets = self._held + octets
         # The first line that begins with a dot is mostly the end, so that one search does for both.
         dot = octets.find(_DOT)

@@ -35,8 +35,8 @@ class ContentReader:
         self._held = False
         self._open = False
 
-    def feed(self, octets: bytes) -> bytes:
-        """Return what became certain of the body."""
+    def feed(self, octets: bytes) -> bytes | memoryview:
+        """Return what became certain of the body; a view of what came where nothing had to be changed."""
         if self.header is not None:
             return self._body(octets)
         if self.overlong:
@@ -53,41 +53,49 @@ class ContentReader:
         if self.header is None:
             section = self._raw
             ended = section if section.endswith(b"\n") or not section else section + b"\r\n"
-            fields = _FIELDS.fullmatch(ended)
-            body = self._split(ended if fields else section, b"", separated=False)
+            self._raw = ended if _FIELDS.fullmatch(ended) else section
+            body = bytes(self._split(len(self._raw), len(self._raw), separated=False))
         if self._held or self._open:
             self._held = self._open = False
             body += b"\r\n"
         return body
 
-    def _part(self, searched: int) -> bytes:
+    def _part(self, searched: int) -> bytes | memoryview:
         raw = self._raw
         if raw.startswith((b"\r\n", b"\n")):
-            return self._split(b"", raw[raw.index(b"\n") + 1 :], separated=True)
+            return self._split(0, raw.index(b"\n") + 1, separated=True)
         found = _EMPTY_LINE.search(raw, searched)
         if found:
-            return self._split(raw[: found.start() + 1], raw[found.end() :], separated=True)
+            return self._split(found.start() + 1, found.end(), separated=True)
         if len(raw) > HEADER_LIMIT:
             fields = _FIELDS.match(raw)
             end = fields.end() if fields else 0
             if end > HEADER_LIMIT or _FIELD_START.match(raw, end):
                 self._drop()
                 return b""
-            return self._split(raw, b"", separated=False)
+            return self._split(len(raw), len(raw), separated=False)
         return b""
 
-    def _split(self, section: bytes, rest: bytes, *, separated: bool) -> bytes:
-        fields = _FIELDS.match(section)
-        end = fields.end() if fields else 0
-        if end > HEADER_LIMIT:
+    def _split(self, end: int, rest: int, *, separated: bool) -> bytes | memoryview:
+        """Part what came: lines up to `end`, and what is body in any case from `rest` on."""
+        raw = self._raw
+        fields = _FIELDS.match(raw, 0, end)
+        fields_end = fields.end() if fields else 0
+        if fields_end > HEADER_LIMIT:
             self._drop()
             return b""
         self._raw = b""
-        self.header = header_lines(section[:end])
-        if end == len(section):
-            self.separated = separated
-            return self._body(rest)
-        return self._body(section[end:] + (b"\r\n" if separated else b"") + rest)
+        if fields_end < end:
+            self.header = header_lines(raw[:fields_end])
+            return self._body(raw[fields_end:end] + (b"\r\n" if separated else b"") + raw[rest:])
+        self.separated = separated
+        if not _mended(raw):
+            self.header = header_lines(raw[:end])
+            return self._body(raw[rest:])
+        # Nearly always so: looked at once for header and body, and not copied.
+        self.header = raw[:end]
+        self._open = rest < len(raw) and not raw.endswith(b"\n")
+        return memoryview(raw)[rest:]
 
     def _drop(self) -> None:
         self.overlong = True
@@ -120,6 +128,7 @@ def body_lines(octets: bytes) -> bytes:
 
 
 def _mended(octets: bytes) -> bool:
-    # Nothing is left of them without the CRLFs: a fraction of the time of looking for one that stands alone.
-    rest = octets.replace(b"\r\n", b"")
+    # None is left without the CRLFs: a fraction of the time of looking for one that stands alone. By something of the
+    # same length they are replaced in half the time that it takes to remove them.
+    rest = octets.replace(b"\r\n", b"  ")
     return b"\r" not in rest and b"\n" not in rest

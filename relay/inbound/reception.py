@@ -20,6 +20,7 @@ class Reception:
 
     `complete` is asked once, with the header section, before anything is kept in the spool: it returns the section as
     we pass it on, or a refusal. Once `refusal` is set nothing more is kept, and the rest is only counted off the wire.
+    `eight_bit` is known when all was taken: an octet above 127 occurs.
     """
 
     __slots__ = (
@@ -51,7 +52,7 @@ class Reception:
         self._complete = complete
         self._new_draft = new_draft
         self._reader = ContentReader()
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._held = 0
         self._unstuffed = 0
         self._draft: Draft | None = None
@@ -97,8 +98,9 @@ class Reception:
             return None
         if self._draft is not None:
             return self._draft
-        content = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        content = b"".join(self._pieces)
         self._pieces = []
+        self.eight_bit = not content.isascii()
         return content
 
     async def discard(self) -> None:
@@ -109,21 +111,19 @@ class Reception:
         if draft is not None:
             await draft.discard()
 
-    def _take_header(self, header: bytes, body: bytes) -> None:
+    def _take_header(self, header: bytes, body: bytes | memoryview) -> None:
         completed = self._complete(header)
         if isinstance(completed, tuple):
             self._refuse(*completed)
             return
         self._take(completed + b"\r\n" if body or self._reader.separated else completed)
 
-    def _take(self, octets: bytes) -> None:
+    def _take(self, octets: bytes | memoryview) -> None:
         if not octets or self.refusal is not None:
             return
         self._pieces.append(octets)
         self._held += len(octets)
         self.size += len(octets)
-        if not self.eight_bit and not octets.isascii():
-            self.eight_bit = True
 
     def _refuse(self, reply: Reply, reason: str) -> None:
         self.refusal = (reply, reason)
@@ -139,6 +139,8 @@ class Reception:
                 self._threshold = 0
             pieces.reverse()
             while pieces:
-                await self._draft.write(pieces.pop())
+                octets = bytes(pieces.pop())
+                self.eight_bit = self.eight_bit or not octets.isascii()
+                await self._draft.write(octets)
         except SpoolError as error:
             self._refuse(admission.refuse_for_spool(error), "spool")

@@ -110,7 +110,7 @@ def test_once_only(specimen: Specimen) -> None:
 def test_another_author_and_no_bcc(specimen: Specimen) -> None:
     reader = ContentReader()
     octets = b"Bcc: secret@x.test,\r\n other@x.test\r\n" + specimen.octets
-    body = reader.feed(octets) + reader.finish()
+    body = bytes(reader.feed(octets)) + reader.finish()
     assert reader.header is not None
     section = read_header_section(reader.header)
     header = completed(reader.header, section, b"Received: x\r\n", "relay.test", "ID", 0)
