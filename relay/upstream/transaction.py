@@ -17,7 +17,7 @@ from relay.upstream.failures import ConversationEnded, ended_by, reply_for
 WINDOW = 100
 """Commands in flight at most; RFC 2920 sets no limit, and servers' input buffers do."""
 
-PIECE = 64 * 1024
+PIECE = 128 * 1024
 """Octets written before the network has to show progress within the timeout."""
 
 FINAL_REPLY_FACTOR = 10
@@ -158,18 +158,17 @@ class Transaction:
     async def _send_content(self) -> Reply:
         self.phase = Phase.CONTENT
         stuffing = DotStuffing()
-        held = b""
+        held = memoryview(b"")
         async with contextlib.aclosing(self._chunks()) as chunks:
             async for chunk in chunks:
-                if held:
-                    await self._write(held)
-                held = stuffing.stuffed(chunk)
+                await self._write(held)
+                held = memoryview(stuffing.stuffed(chunk))
         cut = max(len(held) - PIECE, 0)
         await self._write(held[:cut])
         if not self._clearance.before_final_dot():
             raise self._end(Cause.LEASE_LOST)
         await self._interruption()
-        self._protocol.write(held[cut:] + stuffing.end())
+        self._protocol.write(b"".join((held[cut:], stuffing.end())))
         self.phase = Phase.FINAL_DOT
         said = await self._protocol.next_reply(self._timeout * FINAL_REPLY_FACTOR)
         if said.code // 100 == 3:
@@ -187,11 +186,10 @@ class Transaction:
             # The content is somebody else's, who may fail in any way; nothing of the message must be taken then.
             raise self._end(Cause.CONTENT_UNREADABLE) from error
 
-    async def _write(self, octets: bytes) -> None:
-        whole = memoryview(octets)
+    async def _write(self, octets: memoryview) -> None:
         for start in range(0, len(octets), PIECE):
             await self._interruption()
-            self._protocol.write(whole[start : start + PIECE])  # type: ignore[arg-type]
+            self._protocol.write(octets[start : start + PIECE])  # type: ignore[arg-type]
             await self._protocol.drained(self._timeout)
 
     async def _interruption(self) -> None:
