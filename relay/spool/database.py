@@ -117,6 +117,11 @@ class Database:
             return getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
         return self.broken(connection, error)
 
+    def keep_in_memory(self, connection: Connection, octets: int) -> None:
+        """Say how much of the file this connection may keep in memory."""
+        if self.sqlite:
+            connection.exec_driver_sql(f"PRAGMA cache_size = -{octets // 1024}").close()
+
     def limit_log(self, connection: Connection, *, short: bool) -> None:
         """Say how long the write-ahead log may become before it is written back."""
         if self.sqlite:

@@ -168,6 +168,8 @@ class Writer:
             try:
                 connection = self._database.connect()
                 try:
+                    # With less, what is removed soon after it was put would have to be read first.
+                    self._database.keep_in_memory(connection, _GROUP_OCTETS)
                     self._work(connection)
                 finally:
                     connection.close()
