@@ -111,7 +111,7 @@ class Claiming:
         statements = transaction.statements
         if missing and not statements.caution.holds(transaction.now):
             try:
-                contents.update(transaction.cursor.rows(statements.read_chunks, (statements.several(missing),)))
+                contents.update(transaction.cursor.among(statements.read_chunks, missing))
             except sqlite3.DatabaseError as error:
                 if damaged(error):
                     # From now on each is read by its own attempt, so that the others go.
@@ -170,10 +170,9 @@ class _Due:
 
     def read_among(self, transaction: Transaction) -> None:
         """Add the rows of the messages named."""
-        wanted, statements = self._wanted, transaction.statements
-        keys = statements.several(wanted.among)
-        values = (keys, wanted.upstream, _QUEUED, transaction.now)
-        for row in transaction.cursor.rows(statements.due_among, values):
+        wanted, statement = self._wanted, transaction.statements.due_among
+        values = (wanted.upstream, _QUEUED, transaction.now)
+        for row in transaction.cursor.among(statement, wanted.among, values):
             self._add(row)
 
     def _add(self, row: tuple[Any, ...]) -> bool:
@@ -234,8 +233,7 @@ def free_leases(transaction: Transaction, which: Any) -> int:
 
 def end_leases(transaction: Transaction, tokens: Sequence[str]) -> dict[str, str | None]:
     """End those leases that are still there; return what an operator wished meanwhile, by token."""
-    statements = transaction.statements
-    return dict(transaction.cursor.rows(statements.end_leases, (statements.several(tokens),)))
+    return dict(transaction.cursor.among(transaction.statements.end_leases, tokens))
 
 
 def requeue(

@@ -26,7 +26,7 @@ class Ending:
 
 def endings_of(transaction: Transaction, ids: Sequence[str]) -> list[Ending]:
     """Look up what `end_messages` has to know."""
-    rows = transaction.cursor.rows(transaction.statements.endings, (transaction.statements.several(ids),))
+    rows = transaction.cursor.among(transaction.statements.endings, ids)
     return [Ending(*row) for row in rows]
 
 
@@ -36,8 +36,7 @@ def end_messages(transaction: Transaction, endings: Iterable[Ending]) -> None:
     asked = list(endings)
     if not asked:
         return
-    ids = statements.several([ending.message for ending in asked])
-    waiting = {row[0] for row in cursor.rows(statements.waiting, (ids,))}
+    waiting = {row[0] for row in cursor.among(statements.waiting, [ending.message for ending in asked])}
     small: list[str] = []
     careful = statements.caution.holds(transaction.now)
     for ending in asked:
@@ -51,7 +50,7 @@ def end_messages(transaction: Transaction, endings: Iterable[Ending]) -> None:
             transaction.loose.append(ending.content)
     if small:
         try:
-            cursor.run(statements.remove_chunks, (statements.several(small),))
+            cursor.among(statements.remove_chunks, small)
         except sqlite3.DatabaseError as error:
             if damaged(error):
                 # The next try leaves them to steps of their own: outcomes have to be recorded.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +13,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
-    func,
     insert,
     literal_column,
     select,
@@ -23,7 +20,7 @@ from sqlalchemy import (
 )
 
 from relay.spool import schema
-from relay.spool.database import Database, Statement
+from relay.spool.database import KEYS, Database, Statement
 from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS
 from relay.spool.records import Priority
 from relay.spool.remedy import Caution
@@ -60,15 +57,11 @@ class Statements:
         self._settling()
         self._counting()
 
-    def several(self, keys: Sequence[str]) -> Any:
-        """Return the value for a statement that is about several keys at once."""
-        return list(keys) if self.postgresql else json.dumps(keys)
-
     def _among(self, column: Column[Any]) -> ColumnElement[bool]:
-        """Return that a column has one of the keys given by `several`."""
+        """Return that a column has one of the keys that `Cursor.among` is given."""
         if self.postgresql:
             return column == any_(bindparam("keys", type_=ARRAY(Text)))
-        return column.in_(select(func.json_each(bindparam("keys")).table_valued("value").c.value))
+        return column.in_([literal_column(KEYS)])
 
     def _contents(self) -> None:
         compile_ = self._database.compile
