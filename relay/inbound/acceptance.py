@@ -13,25 +13,33 @@ from relay.spool.contract import Arrival, Intake, SpoolError
 
 
 class Acceptance:
-    """Puts messages into the spool. A client that hangs up after the final dot never cancels that."""
+    """Puts messages into the spool."""
 
     def __init__(self, intake: Intake, journal: Journal, timer: Callable[[], float] = time.perf_counter) -> None:
         self._intake = intake
         self._journal = journal
         self._timer = timer
-        self._running: set[asyncio.Task[Reply]] = set()
+        self._running = 0
+        self._none_runs = asyncio.Event()
+        self._none_runs.set()
 
     async def accept(self, arrival: Arrival) -> Reply:
-        """Return the reply to the final dot: 250 with the ID only when the message is on stable storage."""
-        task = asyncio.get_running_loop().create_task(self._put(arrival, self._timer()))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        """Return the reply to the final dot: 250 with the ID only when the message is on stable storage.
+
+        Whoever awaits this must not be cancelled: nobody would know whether the message is ours.
+        """
+        self._running += 1
+        self._none_runs.clear()
+        try:
+            return await self._put(arrival, self._timer())
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._none_runs.set()
 
     async def settled(self) -> None:
         """Return when no put is running any more."""
-        while self._running:
-            await asyncio.wait(self._running)
+        await self._none_runs.wait()
 
     async def _put(self, arrival: Arrival, started: float) -> Reply:
         try:

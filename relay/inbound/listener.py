@@ -54,12 +54,11 @@ class Listener:
     async def open(self) -> None:
         """Serve on the address that was bound."""
         loop = asyncio.get_running_loop()
-        prototype = Protocol()
         for bound in self._sockets:
             if _needs_door(self.settings):
-                self._doors.append(Door(self, bound, lambda peer: prototype.opened_by(self, peer)))
+                self._doors.append(Door(self, bound, lambda peer: Protocol(self, peer)))
             else:
-                server = await loop.create_server(lambda: prototype.opened_by(self, None), sock=bound, backlog=1024)
+                server = await loop.create_server(lambda: Protocol(self, None), sock=bound, backlog=1024)
                 self._servers.append(server)
 
     def serves(self, name: str, settings: ListenerSettings) -> bool:

@@ -118,10 +118,10 @@ class Listeners:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-        conversations = [connection.conversation for connection in self._connections()]
-        if conversations:
-            await asyncio.wait(conversations, timeout=seconds)
-        late = [connection.conversation for connection in self._connections()]
+        endings = [connection.ending() for connection in self._connections()]
+        if endings:
+            await asyncio.wait(endings, timeout=seconds)
+        late = [connection.ending() for connection in self._connections()]
         for connection in self._connections():
             connection.abort()
         if late:

@@ -58,9 +58,7 @@ class Login:
             while True:
                 # RFC 4954 §4: the blank after 334 stands even before an empty challenge.
                 self._wire.say(Reply(334, None, b64encode(challenge).decode()))
-                self._wire.progressed()
                 line = await self._wire.line(RESPONSE_LIMIT)
-                self._wire.busy()
                 if line is None:
                     return replies.LINE_TOO_LONG
                 if line.strip() == b"*":

@@ -1,4 +1,4 @@
-"""The arguments of MAIL and RCPT: the path, and the parameters of the extensions we offer, case kept."""
+"""The arguments of MAIL, RCPT and BDAT: the path, and the parameters of the extensions we offer, case kept."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _PATH: Final = re.compile(
 )
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _UTF8_XTEXT: Final = re.compile(r"[!-*,-<>-~\x80-\U0010ffff]+|(?:[!-*,-<>-~]|\+[0-9A-F]{2}|\\x\{[0-9A-F]+\})+")
+_LARGEST_CHUNK: Final = 1 << 40
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
@@ -32,6 +33,11 @@ class MailArguments:
     smtputf8: bool = False
     envelope_id: str | None = None
     dsn_return: DsnReturn | None = None
+
+    @property
+    def sender(self) -> str:
+        """The reverse-path in writing; `<>` is the null one."""
+        return str(self.reverse_path) if self.reverse_path else "<>"
 
 
 @functools.lru_cache(maxsize=256)
@@ -118,6 +124,14 @@ def _mail_parameters(found: MailArguments, words: list[str]) -> MailArguments | 
         else:
             return replies.unknown_parameter(keyword)
     return MailArguments(found.reverse_path, size, body, smtputf8, envelope_id, dsn_return)
+
+
+def bdat_arguments(argument: bytes) -> tuple[int, bool] | None:
+    """Read what follows BDAT (RFC 3030 §2): the chunk's size in octets, and whether it is the last; None: malformed."""
+    words = argument.upper().split()
+    if not words or not words[0].isdigit() or int(words[0]) > _LARGEST_CHUNK or words[1:] not in ([], [b"LAST"]):
+        return None
+    return int(words[0]), len(words) == 2
 
 
 def _rcpt_parameters(forward_path: Mailbox, words: list[str], *, smtputf8: bool) -> Recipient | Reply:

@@ -15,7 +15,9 @@ from relay.inbound.passwords import Passwords, SecretSource
 from relay.inbound.routing import Routing
 from relay.inbound.sender_routes import SenderRoutes
 from relay.inbound.sizes import Sizes
+from relay.inbound.transaction import Transaction
 from relay.journal import Journal
+from relay.reply import Reply
 from relay.spool.contract import Carrier, Intake
 from relay.spool.records import Load
 
@@ -66,6 +68,14 @@ class Premises:
     def use(self, certificates: Certificates) -> None:
         """Let handshakes go by these from now on."""
         self.certificates = certificates
+
+    def candidates(self, transaction: Transaction, size: int, now: int) -> tuple[str, ...] | Reply:
+        """Return the upstreams that a message of this size may go by, in order; else why it is too large for all."""
+        client = transaction.client.settings
+        candidates = self.routing.candidates(client, now)
+        if self.sender_routes.any_for(client):
+            candidates = transaction.candidates_by(self.sender_routes, candidates)
+        return self.sizes.refuse(candidates, size) or self.sizes.fitting(candidates, size)
 
     def now(self) -> int:
         """Return the instant: milliseconds since the epoch."""

@@ -1,22 +1,21 @@
 """One connection's octets: lines in, replies out, TLS and time. What is said is `session`'s.
 
-A subclass of aiosmtpd's SMTP with a command loop of its own: the library awaits line by line, compiles a regular
-expression and sets a timer for each command, and inspects its own members for each connection.
+Commands are answered where they come in. Only one that has to wait, for the disk or the client, is a task; until it is
+done no further one is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final, cast
-
-from aiosmtpd.smtp import SMTP
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Final, cast
 
 from relay.config.listener_settings import ListenerSettings
 from relay.inbound import replies
 from relay.inbound.authentication import RESPONSE_LIMIT
 from relay.inbound.clients import IPAddress, ip_address
-from relay.inbound.inflow import BUFFER, Inflow
+from relay.inbound.inflow import Inflow
 from relay.inbound.session import COMMAND_LIMIT, NOTHING, Session
 from relay.inbound.wire import Disconnected
 from relay.logs import Log
@@ -29,105 +28,274 @@ _NEVER: Final = float("inf")
 _TURN: Final = 25
 """Commands after which a session that pipelines lets others have their turn."""
 
-_MOST_UNSENT: Final = 64
+_MOST_UNREAD: Final = 128 * 1024
+"""Octets that may wait to be read; above, the client is not listened to."""
+
 _LINGER: Final = 5.0
 """Seconds that a client is given to read our last reply."""
 
 _log = Log("relay.inbound")
 
 
-class Protocol(SMTP):
+class Protocol(asyncio.Protocol):
     """A connection from its acceptance to its end. `ended` of the listener is called exactly once for each."""
 
-    transport: asyncio.Transport | None
-    _listener: Listener
-    _settings: ListenerSettings
-    _address: IPAddress | None
-    conversation: asyncio.Task[None]
-    _inflow: Inflow
-    _session: Session | None
-    _unsent: list[bytes]
-    _tls_version: str | None
-    _deadline: float
-    _reason: str
-    _waiting: bool
-    _linger: asyncio.TimerHandle | None
-    _lost: bool
+    transport: asyncio.Transport
+    _watchdog: asyncio.TimerHandle
 
-    def __init__(self) -> None:
-        # Only for the prototype; connections are copies of it.
-        super().__init__(None, loop=asyncio.get_running_loop(), timeout=300, hostname="-")
-
-    def opened_by(self, listener: Listener, address: IPAddress | None) -> Protocol:
-        """Return a connection of `listener`: a copy of this one. `address` is the proxied peer's, else None."""
-        connection = Protocol.__new__(Protocol)
-        connection.__dict__.update(self.__dict__)
-        loop = self.loop
-        reader = asyncio.StreamReader(limit=BUFFER, loop=loop)
-        asyncio.StreamReaderProtocol.__init__(connection, reader, loop=loop)
-        connection._inflow = Inflow(reader)
-        connection._listener = listener
-        connection._settings = listener.settings
-        connection._address = address
-        connection._unsent = []
-        connection._tls_version = None
-        connection._deadline = loop.time() + listener.settings.idle_timeout
-        connection._reason = "closed"
-        connection._waiting = False
-        connection._linger = None
-        connection._lost = False
-        connection._session = None
-        return connection
+    def __init__(self, listener: Listener, address: IPAddress | None) -> None:
+        """`address` is the proxied peer's, else None."""
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._settings: ListenerSettings = listener.settings
+        self._address = address
+        self._inflow = Inflow()
+        self._unsent: list[bytes] = []
+        self._session: Session | None = None
+        self._tls_version: str | None = None
+        self._deadline = self._loop.time() + listener.settings.idle_timeout
+        self._reason = "closed"
+        self._at_rest = False
+        """Nothing is under way: what comes in next is answered at once."""
+        self._command: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        """The command under way waits for the client's next line."""
+        self._half_closed = False
+        self._lost = False
+        self._reading = True
+        self._writable = True
+        self._linger: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Future[None] | None = None
 
     # ---- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: the conversation is a task of its own, whose end is the connection's."""
-        plain = cast("asyncio.Transport", transport)
+        """Greet."""
+        self.transport = cast("asyncio.Transport", transport)
         over_tls = transport.get_extra_info("ssl_object")
         if over_tls is not None:
-            self._over_ssl = True
             self._tls_version = over_tls.version()
-        asyncio.StreamReaderProtocol.connection_made(self, transport)
-        self.transport = plain
-        self._watchdog = self.loop.call_at(self._deadline, self._watch)
-        self.conversation = self.loop.create_task(self._converse())
-        self._listener.began(self)
-        self.conversation.add_done_callback(self._ended)
+        self._watchdog = self._loop.call_at(self._deadline, self._watch)
+        listener = self._listener
+        listener.began(self)
+        address = self._address or self._peer_address()
+        if address is None:
+            self._end()
+            return
+        self._address = address
+        if listener.full:
+            self.say(replies.TOO_MANY_CONNECTIONS)
+            self._reason = "too_many_connections"
+            self._end()
+            return
+        self._session = Session(listener.name, self._settings, listener.premises, self, address)
+        self.say(Reply(220, None, f"{listener.premises.hostname} ESMTP Relay"))
+        self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer, or keep it while something is under way."""
+        self._inflow.extend(data)
+        if self._at_rest:
+            self._go_on()
+        else:
+            self._wake()
+        if self._reading and len(self._inflow) > _MOST_UNREAD:
+            self._reading = False
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Answer what was already said: scripts half-close and still read."""
+        self._half_closed = True
+        self._wake()
+        if self._at_rest and self._writable:
+            self._end()
+        return self._tls_version is None
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Let the conversation see the end of its input."""
-        asyncio.StreamReaderProtocol.connection_lost(self, None)
+        """End, once what is under way is done."""
         self._lost = True
         if self._linger is not None:
             self._linger.cancel()
+        self._wake()
+        if self._at_rest:
+            self._end()
 
-    def eof_received(self) -> bool | None:
-        """Answer what was already said: scripts half-close and still read."""
-        return asyncio.StreamReaderProtocol.eof_received(self)
+    def pause_writing(self) -> None:
+        """Answer no more: the client doesn't read."""
+        self._writable = False
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._watchdog.cancel()
-        self._close()
-        self._listener.ended(self, str(self._address), self._reason)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
+    def resume_writing(self) -> None:
+        """Answer again."""
+        self._writable = True
+        if self._at_rest:
+            self._go_on()
+
+    def _peer_address(self) -> IPAddress | None:
+        peer = self.transport.get_extra_info("peername")
+        return ip_address(str(peer[0])) if peer else None
+
+    # ---- the conversation
+
+    def _go_on(self) -> None:
+        """Answer all that has come in; what was said goes out together."""
+        self._at_rest = False
+        try:
+            over = self._answer()
+        except Exception as error:  # task root: one session's fault is no other's
             self._listener.premises.journal.failed("inbound.session", error)
+            self._reason = "error"
+            self.say(replies.OUR_ERROR)
+            over = True
+        if over:
+            self._end()
+        elif self._command is None:
+            self._flush()
+
+    def _answer(self) -> bool:
+        """Answer until more has to come in, a command takes its time, or others have their turn; True at the end."""
+        session, premises = cast("Session", self._session), self._listener.premises
+        for _ in range(_TURN):
+            if session.over:
+                self._reason = "quit" if self._reason == "closed" else self._reason
+                return True
+            if premises.draining and not session.receiving:
+                self._reason = "drained"
+                self.say(replies.SHUTTING_DOWN)
+                return True
+            reply = self._next(session) if self._writable and self._linger is None else None
+            if reply is None:
+                return self._rest(session)
+            self._deadline = _NEVER
+            if not isinstance(reply, Reply):
+                self._command = self._loop.create_task(self._finish(session, reply))
+                return False
+            if reply is not NOTHING:
+                self.say(reply)
+        self._loop.call_soon(self._go_on)
+        return False
+
+    def _next(self, session: Session) -> Reply | Awaitable[Reply] | None:
+        """Answer what comes next; None when it isn't complete."""
+        try:
+            if session.content is not None:
+                return session.receive(self._inflow)
+            line = self._inflow.line(RESPONSE_LIMIT)
+            if line is None:
+                return None
+            length = len(line)
+            if length > COMMAND_LIMIT and (length > RESPONSE_LIMIT or line[:5].upper() != b"AUTH "):
+                return replies.LINE_TOO_LONG
+            return session.answer(line)
+        except Exception as error:  # a command's root: the client may go on
+            return self._failed(session, error)
+
+    async def _failed(self, session: Session, error: Exception) -> Reply:
+        self._listener.premises.journal.failed("inbound.command", error)
+        await session.close()
+        return replies.OUR_ERROR
+
+    async def _finish(self, session: Session, reply: Awaitable[Reply]) -> None:
+        """See a command to its end, and go on with what has come in meanwhile."""
+        said: Reply | None = None
+        try:
+            said = await reply
+        except Disconnected:
+            pass
+        except Exception as error:  # a command's root: the client may go on
+            said = await self._failed(session, error)
+        finally:
+            self._command = None
+            if said is None:
+                self._end()
+        if said is not None:
+            if said is not NOTHING:
+                self.say(said)
+            self._go_on()
+
+    def _rest(self, session: Session) -> bool:
+        """Wait for the client to say more, or to read; True where it never will."""
+        if self._lost or (self._half_closed and self._writable):
+            return True
+        if self._deadline == _NEVER or session.content is not None:
+            self._progressed()
+        self._listen()
+        self._at_rest = True
+        return False
+
+    def _listen(self) -> None:
+        if not self._reading and self._writable:
+            self._reading = True
+            self.transport.resume_reading()
+
+    # ---- the end
+
+    def _leave(self, reply: Reply) -> None:
+        """Say goodbye; the end comes when that was sent."""
+        self.say(reply)
+        self._flush()
+        self._close()
+
+    def _close(self) -> None:
+        if self._linger is None and not self._lost:
+            self.transport.close()
+            self._linger = self._loop.call_later(_LINGER, self.transport.abort)
+
+    def _end(self) -> None:
+        """Close, and give the slot back. Nothing is under way."""
+        self._at_rest = False
+        self._watchdog.cancel()
+        self._flush()
+        self._close()
+        if self._session is not None and self._session.receiving:
+            self._command = self._loop.create_task(self._forget(self._session))
+            return
+        self._listener.ended(self, str(self._address), self._reason)
+        if self._ending is not None:
+            self._ending.set_result(None)
+
+    async def _forget(self, session: Session) -> None:
+        try:
+            await session.close()
+        except Exception as error:  # task root: the slot comes back in any case
+            self._listener.premises.journal.failed("inbound.session", error)
+        finally:
+            self._command = None
+            self._end()
+
+    def ending(self) -> asyncio.Future[None]:
+        """Return what is done when the connection has ended, which it has not yet."""
+        if self._ending is None:
+            self._ending = self._loop.create_future()
+        return self._ending
+
+    def drain(self) -> None:
+        """Say goodbye where nothing is being received; else that is said when it is done."""
+        session = self._session
+        waits = self._at_rest or self._waiting is not None
+        if waits and session is not None and not session.receiving:
+            self._reason = "drained"
+            self._leave(replies.SHUTTING_DOWN)
+
+    def abort(self) -> None:
+        """End at once; but a message that is on its way to stable storage gets there."""
+        self.transport.abort()
+        # Behind the first step of a command that has just begun, which can't end in order before that.
+        self._loop.call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._command is not None and not (self._session is not None and self._session.putting):
+            self._command.cancel()
 
     # ---- time
 
-    def progressed(self) -> None:
+    def _progressed(self) -> None:
         """Start the idle time anew."""
-        self._deadline = self.loop.time() + self._settings.idle_timeout
-
-    def busy(self) -> None:
-        """Stop the idle time: the client waits for us."""
-        self._deadline = _NEVER
+        self._deadline = self._loop.time() + self._settings.idle_timeout
 
     def _watch(self) -> None:
-        now = self.loop.time()
+        now = self._loop.time()
         if now < self._deadline:
-            self._watchdog = self.loop.call_at(min(self._deadline, now + self._settings.idle_timeout), self._watch)
+            self._watchdog = self._loop.call_at(min(self._deadline, now + self._settings.idle_timeout), self._watch)
             return
         self._timed_out()
 
@@ -144,93 +312,6 @@ class Protocol(SMTP):
         _log.write(level, "timeout", values)
         self._leave(replies.TIMED_OUT)
 
-    def _leave(self, reply: Reply) -> None:
-        self.say(reply)
-        self._flush()
-        self._close()
-
-    def _close(self) -> None:
-        if self.transport is not None and self._linger is None and not self._lost:
-            self.transport.close()
-            self._linger = self.loop.call_later(_LINGER, self.transport.abort)
-
-    def drain(self) -> None:
-        """Say goodbye where nothing is being received; else the conversation does when that is done."""
-        if self._waiting and self._session is not None and not self._session.receiving:
-            self._reason = "drained"
-            self._leave(replies.SHUTTING_DOWN)
-
-    def abort(self) -> None:
-        """End at once."""
-        self.conversation.cancel()
-        if self.transport is not None:
-            self.transport.abort()
-
-    def _peer_address(self) -> IPAddress:
-        peer = self.transport.get_extra_info("peername") if self.transport is not None else None
-        if not peer:
-            raise Disconnected
-        return ip_address(str(peer[0]))
-
-    # ---- the conversation
-
-    async def _converse(self) -> None:
-        listener = self._listener
-        session: Session | None = None
-        try:
-            address = self._address = self._address or self._peer_address()
-            if listener.full:
-                self.say(replies.TOO_MANY_CONNECTIONS)
-                self._reason = "too_many_connections"
-                return
-            session = self._session = Session(listener.name, self._settings, listener.premises, self, address)
-            self.say(Reply(220, None, f"{listener.premises.hostname} ESMTP Relay"))
-            await self._commands(session)
-        except Disconnected:
-            pass
-        except Exception as error:  # task root: one session's fault is no other's
-            self._reason = "error"
-            listener.premises.journal.failed("inbound.session", error)
-            self.say(replies.OUR_ERROR)
-        finally:
-            if session is not None:
-                await session.close()
-            self._flush()
-
-    async def _commands(self, session: Session) -> None:
-        turn = 0
-        inflow, premises = self._inflow, self._listener.premises
-        while not session.over:
-            if premises.draining and not session.receiving:
-                self._reason = "drained"
-                self.say(replies.SHUTTING_DOWN)
-                return
-            line = inflow.line(RESPONSE_LIMIT)
-            if line is None:
-                line = await self.line(RESPONSE_LIMIT)
-                turn = 0
-            turn += 1
-            if turn >= _TURN:
-                turn = 0
-                await asyncio.sleep(0)
-            self._deadline = _NEVER
-            if line is None or (len(line) > COMMAND_LIMIT and line[:5].upper() != b"AUTH "):
-                self.say(replies.LINE_TOO_LONG)
-                continue
-            try:
-                reply = session.answer(line)
-                if not isinstance(reply, Reply):
-                    reply = await reply
-            except Disconnected:
-                raise
-            except Exception as error:  # a command's root: the client may go on
-                premises.journal.failed("inbound.command", error)
-                await session.close()
-                reply = replies.OUR_ERROR
-            if reply is not NOTHING:
-                self.say(reply)
-        self._reason = "quit"
-
     # ---- Wire
 
     @property
@@ -241,76 +322,48 @@ class Protocol(SMTP):
     @property
     def deserted(self) -> bool:
         """True where the client has gone; a script that half-closes has said QUIT before."""
-        return self._lost or (self._inflow.ended and not len(self._inflow))
+        return self._lost or (self._half_closed and not self._inflow)
 
     def say(self, reply: Reply) -> None:
         """Send a reply when next there is nothing to do."""
         self._unsent.append(replies.wire(reply))
-        if len(self._unsent) >= _MOST_UNSENT:
-            self._flush()
 
     def _flush(self) -> None:
-        if self._unsent and self.transport is not None and not self.transport.is_closing():
-            self.transport.write(b"".join(self._unsent) if len(self._unsent) > 1 else self._unsent[0])
-        self._unsent.clear()
+        if self._unsent:
+            if not self.transport.is_closing():
+                self.transport.write(b"".join(self._unsent) if len(self._unsent) > 1 else self._unsent[0])
+            self._unsent.clear()
 
     async def line(self, most: int) -> bytes | None:
         """Return the next line; None when it was longer than `most`."""
-        inflow = self._inflow
-        while True:
-            line = inflow.line(most)
-            if line is not None:
-                return line
-            if len(inflow) > most + 1:
-                while not inflow.skip_line():
-                    await self.more()
-                return None
-            await self.more()
-
-    def take(self) -> bytes:
-        """Return all that has come in."""
-        return self._inflow.take()
-
-    def put_back(self, octets: bytes) -> None:
-        """Let `octets` be the next input."""
-        self._inflow.put_back(octets)
-
-    async def more(self) -> None:
-        """Send what was said, and wait for input. Raises Disconnected."""
-        if self._deadline == _NEVER:
-            self.progressed()
-        if self._unsent:
+        while (line := self._inflow.line(most)) is None:
+            if self._lost or self._half_closed:
+                raise Disconnected
+            if self._deadline == _NEVER:
+                self._progressed()
             self._flush()
-        if cast("Any", self)._paused:
-            await self._sent()
-        # uvloop raises where reading is resumed on a transport that is closed and not yet reported as lost.
-        if self._inflow.ended or self.transport is None or self.transport.is_closing():
-            raise Disconnected
-        self._waiting = True
-        try:
-            await self._inflow.wait()
-        finally:
-            self._waiting = False
+            self._listen()
+            self._waiting = self._loop.create_future()
+            await self._waiting
+        self._deadline = _NEVER
+        return line if len(line) <= most else None
 
-    async def _sent(self) -> None:
-        """Wait while the client reads less than we say."""
-        try:
-            await cast("Any", self)._drain_helper()
-        except ConnectionError:
-            raise Disconnected from None
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     async def start_tls(self) -> bool:
         """Become a TLS server. What came in before is dropped: RFC 3207 §4.2, and nobody may inject commands."""
         transport, listener = self.transport, self._listener
         context = listener.context
-        if transport is None or context is None:
+        if context is None or transport.is_closing():
             return False
         transport.pause_reading()
-        self._inflow.drop()
+        self._inflow.clear()
         self._flush()
-        self.busy()
         try:
-            upgraded = await self.loop.start_tls(
+            upgraded = await self._loop.start_tls(
                 transport, self, context, server_side=True, ssl_handshake_timeout=listener.handshake_timeout
             )
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -320,8 +373,6 @@ class Protocol(SMTP):
         if upgraded is None:
             return False
         self.transport = upgraded
-        self._transport = upgraded
-        self._over_ssl = True
-        self._inflow.continue_with(upgraded)
+        self._reading = True
         self._tls_version = upgraded.get_extra_info("ssl_object").version()
         return True

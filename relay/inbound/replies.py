@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Final
 
@@ -84,6 +85,19 @@ _RENDERED: Final[dict[int, bytes]] = {
 def wire(said: Reply) -> bytes:
     """Return the lines of a reply; those of this module were made beforehand, since they are said all the time."""
     return _RENDERED.get(id(said)) or said.wire()
+
+
+@functools.lru_cache(maxsize=16)
+def offers(hostname: str, max_message_size: int, mechanisms: str, *, starttls: bool) -> Reply:
+    """The reply to EHLO: RFC 5321 §4.1.1.1. `mechanisms` of AUTH parted by blanks; empty where it is not offered."""
+    lines = [hostname, "PIPELINING", f"SIZE {max_message_size}", "8BITMIME", "SMTPUTF8"]
+    lines += ["ENHANCEDSTATUSCODES", "CHUNKING", "DSN"]
+    if starttls:
+        lines.append("STARTTLS")
+    if mechanisms:
+        # The second form is that of a draft, which old Outlook understands instead of the first.
+        lines += [f"AUTH {mechanisms}", f"AUTH={mechanisms}"]
+    return Reply(250, None, "\n".join([*lines, "HELP"]))
 
 
 def bad_parameter(text: str) -> Reply:

@@ -9,13 +9,14 @@ from relay.config.listener_settings import ListenerSettings
 from relay.envelope import Origin
 from relay.inbound import admission, replies
 from relay.inbound.clients import Client, IPAddress
+from relay.inbound.inflow import Inflow
 from relay.inbound.login import Login
-from relay.inbound.parameters import mail_arguments, rcpt_arguments
+from relay.inbound.parameters import bdat_arguments, mail_arguments, rcpt_arguments
 from relay.inbound.premises import Premises
 from relay.inbound.reception import Reception
 from relay.inbound.transaction import Transaction
 from relay.inbound.wire import Wire
-from relay.inbound.wire_content import read_chunk, read_to_the_dot
+from relay.inbound.wire_content import Chunk, Dotted
 from relay.reply import Reply
 from relay.spool.contract import Draft
 
@@ -26,14 +27,14 @@ _MOST_UNRECOGNIZED: Final = 10
 _BEFORE_TLS: Final = frozenset({b"NOOP", b"EHLO", b"HELO", b"RSET", b"HELP", b"STARTTLS", b"QUIT"})
 _FORGETTING: Final = frozenset({b"EHLO", b"HELO", b"RSET", b"STARTTLS"})
 _HTTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS"})
-_LARGEST_CHUNK: Final = 1 << 40
 
 
 class Session:
     """Says nothing by itself: the protocol hands it commands and sends what it returns.
 
     `over` ends the connection; `spoken` tells that there was a command; `receiving` that content is coming in or being
-    put, which a drain lets finish.
+    put, which a drain lets finish; `putting` that nothing may cancel what is under way. While there is `content`, what
+    comes in is for `receive`.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Session:
         self.over = False
         self.spoken = False
         self.receiving = False
+        self.putting = False
+        self.content: Dotted | Chunk | None = None
         self._listener = listener
         self._settings = settings
         self._premises = premises
@@ -78,10 +81,27 @@ class Session:
         reply = command(self, argument)
         return reply if isinstance(reply, Reply) else await reply
 
+    def receive(self, inflow: Inflow) -> Reply | Awaitable[Reply] | None:
+        """Take content that has come in, and return the reply to it; None when more has to come in first."""
+        content = self.content
+        if content is None:
+            raise RuntimeError("no content is coming in")
+        if content.take(inflow) and content.reception is not None:
+            return self._spill(content, content.reception)
+        return self._received(content) if content.complete else None
+
+    async def _spill(self, content: Dotted | Chunk, reception: Reception) -> Reply:
+        await reception.spill()
+        if not content.complete:
+            return NOTHING
+        reply = self._received(content)
+        return reply if isinstance(reply, Reply) else await reply
+
     async def close(self) -> None:
         """Forget what was not handed over. The connection has ended, in whatever way."""
         transaction, self._transaction = self._transaction, None
         self.receiving = False
+        self.content = None
         if transaction is not None and transaction.reception is not None:
             await transaction.reception.discard()
 
@@ -92,16 +112,9 @@ class Session:
             return replies.HELLO_NAME_MISSING
         self._hello(argument, extended=True)
         settings = self._settings
-        lines = [self._premises.hostname, "PIPELINING", f"SIZE {settings.max_message_size}", "8BITMIME", "SMTPUTF8"]
-        lines += ["ENHANCEDSTATUSCODES", "CHUNKING", "DSN"]
-        if settings.offers_starttls and self._wire.tls is None:
-            lines.append("STARTTLS")
-        if self._auth_offered:
-            mechanisms = " ".join(settings.auth)
-            # The second form is that of a draft, which old Outlook understands instead of the first.
-            lines += [f"AUTH {mechanisms}", f"AUTH={mechanisms}"]
-        lines.append("HELP")
-        return Reply(250, None, "\n".join(lines))
+        mechanisms = " ".join(settings.auth) if self._auth_offered else ""
+        starttls = settings.offers_starttls and self._wire.tls is None
+        return replies.offers(self._premises.hostname, settings.max_message_size, mechanisms, starttls=starttls)
 
     def _say_helo(self, argument: bytes) -> Reply:
         if not argument:
@@ -175,7 +188,7 @@ class Session:
         arguments = mail_arguments(argument, extended=self._extended)
         if isinstance(arguments, Reply):
             return self._refused("syntax", arguments, client)
-        sender = str(arguments.reverse_path) if arguments.reverse_path else "<>"
+        sender = arguments.sender
         broken = self._premises.intake.refusal()
         if broken is not None:
             return self._refused("spool", admission.refuse_for_spool(broken), client, sender=sender)
@@ -220,7 +233,7 @@ class Session:
             transaction.add(recipient)
         return replies.RECIPIENT_OK
 
-    async def _data(self, argument: bytes) -> Reply:
+    def _data(self, argument: bytes) -> Reply:
         transaction = self._transaction
         if argument:
             return replies.NO_ARGUMENT_ALLOWED
@@ -230,31 +243,31 @@ class Session:
             return replies.BDAT_IN_PROGRESS
         if not transaction.recipients:
             return replies.NO_VALID_RECIPIENTS
-        reception = self._begin(transaction)
-        self._wire.say(replies.START_INPUT)
+        self.content = Dotted(self._begin(transaction))
         self.receiving = True
-        await read_to_the_dot(self._wire, reception)
-        return await self._accept(transaction, reception)
+        return replies.START_INPUT
 
-    async def _bdat(self, argument: bytes) -> Reply:
-        words = argument.upper().split()
-        if not words or not words[0].isdigit() or int(words[0]) > _LARGEST_CHUNK or words[1:] not in ([], [b"LAST"]):
+    def _bdat(self, argument: bytes) -> Reply:
+        arguments = bdat_arguments(argument)
+        if arguments is None:
             # The octets that follow can't be told from commands.
             self.over = True
             return replies.BDAT_SYNTAX
-        size, last = int(words[0]), len(words) == 2
-        transaction = self._transaction
-        if transaction is None or not transaction.recipients:
-            await read_chunk(self._wire, size, None)
+        transaction, reception = self._transaction, None
+        if transaction is not None and transaction.recipients:
+            reception = transaction.reception or self._begin(transaction)
+            self.receiving = True
+        self.content = Chunk(arguments[0], reception, last=arguments[1])
+        return NOTHING
+
+    def _received(self, content: Dotted | Chunk) -> Reply | Awaitable[Reply]:
+        self.content = None
+        transaction, reception = self._transaction, content.reception
+        if transaction is None or reception is None:
             return replies.MAIL_FIRST if transaction is None else replies.NO_VALID_RECIPIENTS
-        reception = transaction.reception or self._begin(transaction)
-        self.receiving = True
-        await read_chunk(self._wire, size, reception)
-        if last:
-            return await self._accept(transaction, reception)
-        if reception.refusal is not None:
-            return await self._accept(transaction, reception)
-        return replies.chunk_received(size)
+        if isinstance(content, Chunk) and not content.last and reception.refusal is None:
+            return replies.chunk_received(content.size)
+        return self._accept(transaction, reception)
 
     def _begin(self, transaction: Transaction) -> Reception:
         premises = self._premises
@@ -268,41 +281,30 @@ class Session:
         try:
             return await self._handed_over(transaction, reception, content)
         finally:
-            self.receiving = False
+            self.receiving = self.putting = False
 
     async def _handed_over(
         self, transaction: Transaction, reception: Reception, content: bytes | Draft | None
     ) -> Reply:
         if content is None:
             reply, reason = reception.refusal or (replies.OUR_ERROR, "spool")
-            return self._refused_content(transaction, reason, reply)
+            return self._refused(reason, reply, transaction.client, sender=transaction.arguments.sender)
         premises = self._premises
         now = premises.now()
-        candidates = premises.routing.candidates(transaction.client.settings, now)
-        if premises.sender_routes.any_for(transaction.client.settings):
-            candidates = transaction.candidates_by(premises.sender_routes, candidates)
-        too_large = premises.sizes.refuse(candidates, reception.size)
-        if too_large is not None:
+        candidates = premises.candidates(transaction, reception.size, now)
+        if isinstance(candidates, Reply):
             if not isinstance(content, bytes):
                 await content.discard()
-            return self._refused_content(transaction, "size", too_large)
-        candidates = premises.sizes.fitting(candidates, reception.size)
+            return self._refused("size", candidates, transaction.client, sender=transaction.arguments.sender)
         arrival = transaction.arrival(content, premises.settings, candidates, now)
         if premises.carrier is not None and transaction.client.settings.delivery == "direct":
-            return await premises.carrier.carry(arrival, self._listening)
+            return await premises.carrier.carry(arrival, lambda: not self._wire.deserted)
+        self.putting = True
         return await premises.acceptance.accept(arrival)
 
     def _largest(self, client: Client) -> int:
         own, most = client.settings.max_message_size, self._settings.max_message_size
         return most if own is None else min(own, most)
-
-    def _refused_content(self, transaction: Transaction, reason: str, reply: Reply) -> Reply:
-        reverse_path = transaction.arguments.reverse_path
-        sender = str(reverse_path) if reverse_path else "<>"
-        return self._refused(reason, reply, transaction.client, sender=sender)
-
-    def _listening(self) -> bool:
-        return not self._wire.deserted
 
     # ---- the rest
 

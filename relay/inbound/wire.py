@@ -1,4 +1,4 @@
-"""What a session needs of its connection: octets in, replies out, TLS, and a clock that runs while it waits."""
+"""What a session needs of its connection: replies out, TLS, and the lines that answer a challenge of AUTH."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Disconnected(Exception):  # noqa: N818 - an end, not an error
 
 
 class Wire(Protocol):
-    """One connection, as `session` and `reception` see it."""
+    """One connection, as `session` and `login` see it."""
 
     @property
     def tls(self) -> str | None:
@@ -25,34 +25,14 @@ class Wire(Protocol):
         ...
 
     def say(self, reply: Reply) -> None:
-        """Send a reply, at the latest when the session waits for input."""
+        """Send a reply, at the latest when input is waited for."""
         ...
 
     async def line(self, most: int) -> bytes | None:
         """Return the next line without its end; None when it is longer than `most`, with all of it skipped.
 
-        Raises Disconnected.
+        What was said is sent, and the client's idle time runs. Raises Disconnected.
         """
-        ...
-
-    def take(self) -> bytes:
-        """Return all that has come in; may be empty."""
-        ...
-
-    def put_back(self, octets: bytes) -> None:
-        """Let `octets` be the next input."""
-        ...
-
-    async def more(self) -> None:
-        """Send what was said, and wait until more has come in. Raises Disconnected."""
-        ...
-
-    def progressed(self) -> None:
-        """Start the idle time anew."""
-        ...
-
-    def busy(self) -> None:
-        """Stop the idle time: the client waits for us."""
         ...
 
     async def start_tls(self) -> bool:

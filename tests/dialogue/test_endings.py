@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,10 @@ class SlowPut:
         monkeypatch.setattr(at.spool.intake, "put", slow)
 
 
+@pytest.mark.parametrize("reset", [False, True])
 @on_both_loops
 async def test_hanging_up_after_the_dot_does_not_undo_the_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reset: bool
 ) -> None:
     async with entrance(tmp_path, listener()) as at:
         slow = SlowPut(at, monkeypatch)
@@ -57,12 +59,16 @@ async def test_hanging_up_after_the_dot_does_not_undo_the_message(
         await visitor.begin()
         visitor.say("Subject: x", "", "body", ".")
         await asyncio.wait_for(slow.begun.wait(), 10)
+        if reset:
+            end = visitor.writer.get_extra_info("socket")
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         visitor.hang_up()
         await asyncio.sleep(0.05)
         slow.go_on.set()
         await until(lambda: connections(at) == 0, "the slot")
         assert len(await at.messages()) == 1
         assert at.counted("relay_messages_accepted_total", listener="door", client="careright") == 1
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @on_both_loops

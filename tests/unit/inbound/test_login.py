@@ -73,21 +73,6 @@ class Script:
     async def line(self, most: int) -> bytes | None:
         return self.lines.pop(0)
 
-    def take(self) -> bytes:
-        raise AssertionError
-
-    def put_back(self, octets: bytes) -> None:
-        raise AssertionError
-
-    async def more(self) -> None:
-        raise AssertionError
-
-    def progressed(self) -> None:
-        pass
-
-    def busy(self) -> None:
-        pass
-
     async def start_tls(self) -> bool:
         raise AssertionError
 
