@@ -36,7 +36,7 @@ class Mailbox:
     @property
     def ascii(self) -> bool:
         """True when it can be sent without SMTPUTF8 (RFC 6531)."""
-        return str(self).isascii()
+        return self.local_part.isascii() and self.domain.isascii()
 
     @property
     def key(self) -> str:
@@ -66,7 +66,7 @@ def parse_mailbox(text: str) -> Mailbox | None:
 
 def parse_path(text: str) -> Mailbox | None:
     """Read what stands between the angle brackets of a path; a source route is dropped (RFC 5321 appendix C)."""
-    route = _SOURCE_ROUTE.match(text)
+    route = _SOURCE_ROUTE.match(text) if text.startswith("@") else None
     return parse_mailbox(text[route.end() :] if route else text)
 
 

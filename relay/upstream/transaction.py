@@ -72,7 +72,7 @@ class Transaction:
         commands = [mail_command(envelope, self._content, extensions)]
         commands += [rcpt_command(recipient, extensions) for recipient in envelope.recipients]
         commands.append(b"DATA")
-        if any(_UNSAFE.search(command) for command in commands):
+        if _UNSAFE.search(b"".join(commands)):
             # Addresses are checked when they come in; what slips through must not become a command of its own.
             raise ConversationEnded(Phase.MAIL, reply(553, "5.1.3", "An address with control characters"))
         return commands
@@ -95,11 +95,10 @@ class Transaction:
                 return
             self._protocol.write(b"\r\n".join(group) + b"\r\n")
             for index in range(start, start + len(group)):
-                await self._take_reply(index, last)
+                self.phase = Phase.MAIL if index == 0 else Phase.DATA if index == last else Phase.RCPT
+                self._take(await self._protocol.next_reply(self._timeout), index, last)
 
-    async def _take_reply(self, index: int, last: int) -> None:
-        self.phase = Phase.MAIL if index == 0 else Phase.DATA if index == last else Phase.RCPT
-        said = await self._protocol.next_reply(self._timeout)
+    def _take(self, said: Reply, index: int, last: int) -> None:
         if index == 0:
             self._mail = said
         elif index == last:
