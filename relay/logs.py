@@ -26,7 +26,7 @@ _ADDRESSES = frozenset({"sender", "recipient", "username"})
 _REMEMBERED = 512
 _LIBRARIES = logging.WARNING
 """The least level of libraries' lines, whatever ours: below it several write down what they send and are sent, secrets
-and whole messages among it (botocore, urllib3, aiosmtplib, mail.log)."""
+and whole messages among it (botocore, urllib3, aiosmtplib)."""
 
 
 class _Disclosing:

@@ -1,7 +1,6 @@
 """Real listeners on loopback before a real spool, in the test's own event loop."""
 
 import contextlib
-import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -83,7 +82,6 @@ def settings_from(tables: Mapping[str, object], folder: Path) -> Settings:
 async def entrance(
     folder: Path, tables: Mapping[str, object], secrets: KnownSecrets | None = None
 ) -> AsyncIterator[Entrance]:
-    logging.getLogger("mail.log").setLevel(logging.WARNING)
     settings = settings_from(tables, folder)
     spool = await Spool.open("", folder)
     metrics = Metrics("test")
