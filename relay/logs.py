@@ -84,24 +84,52 @@ def _renderer(form: Form) -> Any:
     return structlog.dev.ConsoleRenderer(colors=False, timestamp_key="time", pad_event_to=0)
 
 
-_Line: TypeAlias = Callable[[dict[str, Any]], str]
-_json: _Line = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=repr).encode
 _LEVELS = {level: name.lower() for name, level in logging.getLevelNamesMapping().items() if name != "WARN"}
+_quoted = json.encoder.encode_basestring
+_encoded = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=repr).encode
+
+_Line: TypeAlias = Callable[[int, str, str, Mapping[str, object]], str]
+"""Makes a line of our own events, which come with every message, out of level, event, logger and values."""
+
+
+def _json_line(level: int, event: str, logger: str, values: Mapping[str, object], /) -> str:
+    # A third faster than a dict of it all and json's encoder, which is made anew for each line.
+    pieces = [f'{{"time": "{_now()}", "level": "{_LEVELS[level]}", "event": "{event}", "logger": "{logger}"']
+    for key, value in values.items():
+        if isinstance(value, str) and "@" not in value and key not in _ADDRESSES:
+            pieces.append(f'"{key}": {_quoted(value)}')
+        elif value is not None:
+            pieces.append(f'"{key}": {_json(_Output.disclosing.disclosed(value, key))}')
+    return ", ".join(pieces) + "}\n"
+
+
+def _json(value: object) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_json, value))}]"
+    return str(value) if type(value) is int else _encoded(value)
 
 
 def _line_of(form: Form) -> _Line:
-    """Return what makes a line of our own events, which come with every message: without the library's records."""
     if form == "json":
-        return _json
+        return _json_line
     renderer = _renderer(form)
-    return lambda line: str(renderer(None, "", line))
+
+    def text_line(level: int, event: str, logger: str, values: Mapping[str, object], /) -> str:
+        line: dict[str, Any] = {"time": _now(), "level": _LEVELS[level], "event": event, "logger": logger}
+        disclosed = _Output.disclosing.disclosed
+        line |= {key: disclosed(value, key) for key, value in values.items() if value is not None}
+        return f"{renderer(None, '', line)}\n"
+
+    return text_line
 
 
 class _Output:
     """Where lines go now. `waiting`: those of this turn of the event loop, which are written together."""
 
     level = logging.INFO
-    line = staticmethod(_json)
+    line = staticmethod(_json_line)
     disclosing = _Disclosing("masked")
     lock = threading.Lock()
     waiting: list[str] = []  # noqa: RUF012 - one for the process
@@ -138,20 +166,15 @@ class Log:
     def write(self, level: int, event: str, values: Mapping[str, object]) -> None:
         """Write one line."""
         if level >= _Output.level:
-            line: dict[str, Any] = {"time": _now(), "level": _LEVELS[level], "event": event, "logger": self._name}
-            disclosed = _Output.disclosing.disclosed
-            for key, value in values.items():
-                if value is not None:
-                    line[key] = disclosed(value, key)
-            _say(_Output.line(line) + "\n", at_once=level > logging.INFO)
+            _say(_Output.line(level, event, self._name, values), at_once=level > logging.INFO)
 
 
 def _say(text: str, *, at_once: bool) -> None:
     """Write a line; what comes with every message at the end of the event loop's turn, where one runs."""
-    loop: asyncio.AbstractEventLoop | None = None
-    if not at_once:
-        with contextlib.suppress(RuntimeError):
-            loop = asyncio.get_running_loop()
+    try:
+        loop = None if at_once else asyncio.get_running_loop()
+    except RuntimeError:
+        loop = None
     with _Output.lock:
         _Output.waiting.append(text)
     if loop is None:

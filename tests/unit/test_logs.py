@@ -94,3 +94,24 @@ def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPa
         monkeypatch.undo()
         with contextlib.suppress(OSError):
             full.close()
+
+
+def test_a_line_is_written_as_json_writes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    values = {
+        "reply": '550 "no"\r\n\\ ü\x01',
+        "recipients": ["anna@clinic.test", None, True, 2.5, {"by": "bob@x.test"}],
+        "size": 2**70,
+        "direct": False,
+        "ratio": 0.5,
+        "paths": ("anna@clinic.test",),
+        "by": {"main": "isp", "left": [1, None]},
+        "error": ValueError,
+    }
+    logs.Log("relay").write(logging.WARNING, "refused", values)
+    line = capsys.readouterr().err.removesuffix("\n")
+    assert line == json.dumps(json.loads(line), ensure_ascii=False)
+    read = json.loads(line)
+    assert (read["reply"], read["size"], read["direct"]) == (values["reply"], 2**70, False)
+    assert read["recipients"] == ["a***@clinic.test", None, True, 2.5, {"by": "b***@x.test"}]
+    assert (read["by"], read["error"]) == (values["by"], repr(ValueError))
