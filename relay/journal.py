@@ -140,27 +140,28 @@ class Journal:
         """
         paths = {row.position: str(row.recipient.forward_path) for row in claim.recipients}
         message = claim.message
-        groups: dict[tuple[str, Reply | None], list[Settlement]] = {}
-        for settlement in settlements:
-            groups.setdefault((settlement.event, settlement.reply), []).append(settlement)
+        groups: dict[tuple[str, str | None], list[Settlement]] = {}
+        for one in settlements:
+            groups.setdefault((one.event, str(one.reply) if one.reply else None), []).append(one)
         for (event, reply), rows in groups.items():
             outcome = event if event in {"relayed", "failed"} else "deferred"
             self._settled(claim.upstream, outcome).inc(len(rows))
             if outcome == "relayed":
                 for _ in rows:
                     self._delivery(claim.upstream).observe((at - message.accepted_at) / 1000)
-            values = {
+            values: dict[str, object] = {
                 "id": message.id,
                 "client": message.origin.client,
                 "listener": message.origin.listener,
                 "upstream": claim.upstream,
-                "reply": str(reply) if reply else None,
+                "reply": reply,
                 "sender": _path(message.reverse_path),
                 "recipients": [paths[row.position] for row in rows],
                 "next_attempt_at": rows[0].next_attempt_at,
                 "attempts": claim.recipients[0].attempts,
-                **_reason((diagnoses or {}).get(rows[0].position)),
             }
+            if diagnoses:
+                values |= _reason(diagnoses.get(rows[0].position))
             self._log.write(logging.INFO if outcome == "relayed" else logging.WARNING, event, values)
 
     def notice_put(self, notice: Arrival, about: str, kind: str) -> None:

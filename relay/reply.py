@@ -61,8 +61,9 @@ class Reply:
         return self.status or EnhancedStatus(min(max(self.code // 100, 2), 5), 0, 0)
 
     def __str__(self) -> str:
-        parts = [str(self.code), str(self.status) if self.status else "", self.text.replace("\n", " ")]
-        return " ".join(part for part in parts if part)
+        status = f" {self.status}" if self.status else ""
+        text = self.text.replace("\n", " ")
+        return f"{self.code}{status} {text}" if text else f"{self.code}{status}"
 
     def wire(self) -> bytes:
         """Return the lines to send, RFC 5321 §4.2.1, the enhanced status on each (RFC 2034 §4)."""

@@ -201,8 +201,7 @@ class Lane:
         """Return how many messages to claim, and how many recipients of each; none while enough are in hand."""
         attempts = self.attempts
         allowed = attempts.pace.allowed(now)
-        messages_left, recipients_left = self.meter.room()
-        metered = messages_left is not None or recipients_left is not None
+        metered = self.meter.limited
         ahead = _AHEAD_METERED if metered else _AHEAD
         messages = (1 + ahead) * allowed - len(attempts.sending) - len(attempts.backlog)
         if messages < max(1, allowed // 2) or len(attempts.tasks) > _UNSETTLED * allowed:
@@ -210,6 +209,7 @@ class Lane:
         recipients = self._settings.recipients_per_message
         if not metered:
             return messages, recipients
+        messages_left, recipients_left = self.meter.room()
         uncounted = attempts.uncounted()
         if messages_left is not None:
             messages = min(messages, messages_left - len(uncounted))

@@ -15,17 +15,21 @@ _SPOOL_PAUSE = 1.0
 
 
 class Meter:
-    """Admits messages at MAIL, one after the other, and records each before it is said."""
+    """Admits messages at MAIL, one after the other, and records each before it is said.
+
+    `limited`: True where there is a limit at all.
+    """
 
     def __init__(self, upstream: str, limits: Limits, outgoing: Outgoing, journal: Journal, clock: Clock) -> None:
         self._upstream = upstream
         self._outgoing = outgoing
         self._journal = journal
         self._clock = clock
+        self.limited = limits.any
         self._throttle = Throttle(limits)
         self._turn = asyncio.Lock()
         self._loading = asyncio.Lock()
-        self._known = not limits.any
+        self._known = not self.limited
 
     async def load(self) -> None:
         """Read what was used before this process began, once. Raises SpoolError."""
@@ -41,11 +45,6 @@ class Meter:
         self._throttle = Throttle(limits, (replace(use, at=min(now, use.at)) for use in uses))
         self.tell()
 
-    @property
-    def limited(self) -> bool:
-        """True where there is a limit at all."""
-        return self._throttle.limits.any
-
     def room(self) -> tuple[int | None, int | None]:
         """Return how many messages, and recipients, are admitted now; None: any number."""
         return self._throttle.room(self._clock())
@@ -53,7 +52,7 @@ class Meter:
     def load_of(self, waiting: int, *, open_now: bool) -> Load:
         """Return how busy an upstream is for which so many wait: when its limits let the next of them go."""
         limits = self._throttle.limits
-        if not limits.any:
+        if not self.limited:
             return Load(open_now, waiting)
         room = min(left for left in self.room() if left is not None)
         if limits.messages_per_minute is not None:
@@ -72,7 +71,7 @@ class Meter:
 
     async def admit(self, recipients: int) -> None:
         """Return when a message to so many recipients may begin, having counted it. Never raises SpoolError."""
-        if not self._throttle.limits.any:
+        if not self.limited:
             return
         async with self._turn:
             await self._loaded()

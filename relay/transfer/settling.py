@@ -122,17 +122,15 @@ class Settling:
         journal.settled(claim, settlements, self._around.clock(), diagnoses)
         for notice in posted:
             journal.notice_put(notice.arrival, claim.message.id, notice.kind)
-        self._tell_passed_on(claim, settlements)
-        for reason, said in {one.hold_reason: one.reply for one in settlements}.items():
-            if reason is not None:
-                await self._alerts.message_held(claim.upstream, reason, claim.message, said)
-
-    def _tell_passed_on(self, claim: Claim, settlements: Sequence[Settlement]) -> None:
+        held: dict[HoldReason, Reply | None] = {}
         for one in settlements:
             if one.upstream is not None and one.reply is not None:
                 client, here = claim.message.origin.client, claim.upstream
-                reason, count = HoldReason.SEND_AS.value, 1
-                self._around.journal.moved(claim.message.id, client, here, one.upstream, count, reason, one.reply)
+                journal.moved(claim.message.id, client, here, one.upstream, 1, HoldReason.SEND_AS.value, one.reply)
+            if one.hold_reason is not None:
+                held[one.hold_reason] = one.reply
+        for reason, said in held.items():
+            await self._alerts.message_held(claim.upstream, reason, claim.message, said)
 
     async def _notices(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]], *, dsn: bool) -> list[Posted]:
         try:

@@ -105,9 +105,13 @@ class Standing:
             self._delivers = up and not held
         if unreachable(conversation) or self.reach.down or held:
             return True
-        if any(isinstance(one, Relayed) for one in outcomes):
-            self._since.clear()
-        return any(isinstance(one, Deferred) and one.hold_after is not None for one in outcomes)
+        complaint = False
+        for one in outcomes:
+            if isinstance(one, Relayed):
+                self._since.clear()
+            elif isinstance(one, Deferred) and one.hold_after is not None:
+                complaint = True
+        return complaint
 
     async def react(self, conversation: Conversation, outcomes: Sequence[Outcome], *, trial: bool) -> None:
         """Put up, change or open the gate, and note whether the upstream was reached.

@@ -48,8 +48,10 @@ def unanswered(conversation: Conversation) -> bool:
 
 def account_hold(outcomes: Sequence[Outcome]) -> Hold | None:
     """Return the hold that concerns the whole upstream, where there is one."""
-    found = (one for one in outcomes if isinstance(one, Hold) and one.scope is Scope.UPSTREAM)
-    return next(found, None)
+    for one in outcomes:
+        if isinstance(one, Hold) and one.scope is Scope.UPSTREAM:
+            return one
+    return None
 
 
 def complains_of_connections(outcomes: Sequence[Outcome]) -> bool:
