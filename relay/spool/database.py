@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -32,9 +32,6 @@ _PREPARED: Final = 512
 
 KEYS: Final = "?keys"
 """Stands in the statements of `Cursor.among` for as many keys as there are. SQLite takes 12 us more for each array."""
-
-
-_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +193,8 @@ class Cursor:
             self._cursor.execute(statement.sql, (list(keys), *values))
             return self._cursor.fetchall() if self._cursor.description else []
         rows: list[tuple[Any, ...]] = []
-        for some in _pieces(keys):
+        for at in range(0, len(keys), _ROWS):
+            some = keys[at : at + _ROWS]
             self._cursor.execute(_of_keys(statement.sql, len(some)), (*some, *values))
             rows += self._cursor.fetchall()
         return rows
@@ -218,16 +216,13 @@ class Cursor:
         if not self._sqlite:
             self._cursor.executemany(statement.sql, rows)
             return
-        for some in _pieces(rows):
+        for at in range(0, len(rows), _ROWS):
+            some = rows[at : at + _ROWS]
             self._cursor.execute(_of_rows(statement.sql, len(some)), list(chain.from_iterable(some)))
 
     def say(self, sql: str) -> None:
         """Run a statement without values."""
         self._cursor.execute(sql)
-
-
-def _pieces(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
-    return (rows[at : at + _ROWS] for at in range(0, len(rows), _ROWS))
 
 
 @cache

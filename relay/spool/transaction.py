@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +29,7 @@ class Transaction:
         self.statements = statements
         self.identifiers = identifiers
         self.now = now
-        self.deltas: Counter[CountKey] = Counter()
+        self.deltas: defaultdict[CountKey, int] = defaultdict(int)
         self.due: dict[str, int] = {}
         self.loose: list[str] = []
         self.kept: list[tuple[str, bytes]] = []
