@@ -42,12 +42,16 @@ class _Disclosing:
             line[key] = self.disclosed(value, key)
         return line
 
+    def words(self, text: str, key: str) -> str:
+        """Return a text with the addresses in it shown as they may be."""
+        if key in _ADDRESSES:
+            return self._address(text)
+        return self._text(text) if "@" in text else text
+
     def disclosed(self, value: Any, key: str = "") -> Any:
         """Return a value with the addresses in it shown as they may be."""
         if isinstance(value, str):
-            if key in _ADDRESSES:
-                return self._address(value)
-            return self._text(value) if "@" in value else value
+            return self.words(value, key)
         if isinstance(value, (list, tuple)):
             return [self.disclosed(item) for item in value]
         if isinstance(value, dict):
@@ -96,19 +100,17 @@ def _json_line(level: int, event: str, logger: str, values: Mapping[str, object]
     # A third faster than a dict of it all and json's encoder, which is made anew for each line.
     pieces = [f'{{"time": "{_now()}", "level": "{_LEVELS[level]}", "event": "{event}", "logger": "{logger}"']
     for key, value in values.items():
-        if isinstance(value, str) and "@" not in value and key not in _ADDRESSES:
-            pieces.append(f'"{key}": {_quoted(value)}')
-        elif value is not None:
-            pieces.append(f'"{key}": {_json(_Output.disclosing.disclosed(value, key))}')
+        if value is not None:
+            pieces.append(f'"{key}": {_json(value, key)}')
     return ", ".join(pieces) + "}\n"
 
 
-def _json(value: object) -> str:
+def _json(value: object, key: str = "") -> str:
     if isinstance(value, str):
-        return _quoted(value)
+        return _quoted(_Output.disclosing.words(value, key))
     if isinstance(value, list):
-        return f"[{', '.join(map(_json, value))}]"
-    return str(value) if type(value) is int else _encoded(value)
+        return f"[{', '.join([_json(item) for item in value])}]"
+    return str(value) if type(value) is int else _encoded(_Output.disclosing.disclosed(value))
 
 
 def _line_of(form: Form) -> _Line:
