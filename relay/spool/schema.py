@@ -18,7 +18,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The newest revision in `migrations/versions`; `meta` says which one a database has."""
 
 metadata = MetaData()
@@ -132,9 +132,8 @@ chunks = Table(
     Column("content", _ID, primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("octets", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )
-"""The content, in order of `number`."""
+"""The content, in order of `number`. A table with row IDs: without, SQLite looks for a key in rows of whole chunks."""
 
 unnamed = Table(
     "unnamed",

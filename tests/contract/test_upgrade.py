@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Inspector, insert, inspect, text
+from sqlalchemy import Connection, Inspector, insert, inspect, select, text
+from sqlalchemy.exc import IntegrityError
 
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database
-from relay.spool.schema import REVISION, gates, metadata, partial_on_postgresql
+from relay.spool.schema import REVISION, chunks, gates, metadata, partial_on_postgresql
 from relay.spool.upgrade import SCRIPTS, prepare, revision_of
 
 _SECOND = '''"""One more column."""
@@ -17,8 +18,8 @@ _SECOND = '''"""One more column."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -40,7 +41,7 @@ def scripts(tmp_path: Path) -> Path:
     """Our migrations with a second one."""
     folder = tmp_path / "migrations"
     shutil.copytree(SCRIPTS, folder)
-    (folder / "versions" / "0003_second.py").write_text(_SECOND)
+    (folder / "versions" / "0004_second.py").write_text(_SECOND)
     return folder
 
 
@@ -81,18 +82,37 @@ def test_a_new_database_is_made_whole(database: Database) -> None:
         assert set(metadata.tables) <= set(inspect(connection).get_table_names())
 
 
-def test_migrations_make_what_the_schema_says(database: Database) -> None:
+def migrate(connection: Connection, revision: str) -> None:
+    """Make the tables by our migrations alone."""
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy import MetaData
 
     configuration = Config()
     configuration.set_main_option("script_location", str(SCRIPTS))
+    connection.exec_driver_sql("BEGIN")
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, revision)
+    connection.exec_driver_sql("COMMIT")
+
+
+def test_content_of_before_row_ids_is_kept(database: Database) -> None:
+    kept = [("id-1", 0, b"\0" * 300_000), ("id-1", 1, b"\xff"), ("id-2", 0, b"")]
     with database.connect() as connection:
-        connection.exec_driver_sql("BEGIN")
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "head")
-        connection.exec_driver_sql("COMMIT")
+        migrate(connection, "0002")
+        rows = [{"content": content, "number": number, "octets": octets} for content, number, octets in kept]
+        connection.execute(insert(chunks), rows)
+    prepare(database)
+    with database.connect() as connection:
+        assert [tuple(row) for row in connection.execute(select(chunks).order_by(*chunks.primary_key))] == kept
+        with pytest.raises(IntegrityError):
+            connection.execute(insert(chunks), rows[0])
+
+
+def test_migrations_make_what_the_schema_says(database: Database) -> None:
+    from sqlalchemy import MetaData
+
+    with database.connect() as connection:
+        migrate(connection, "head")
         assert revision_of(connection) == REVISION
         migrated = shape(connection)
         everything = MetaData()
@@ -109,12 +129,12 @@ def test_an_older_database_is_upgraded_and_kept_beside(database: Database, scrip
     with database.connect() as connection:
         row = {"upstream": "gmail", "reason": "auth", "since_at": 1, "probes": 0}
         connection.execute(insert(gates).values(row))
-    prepare(database, "0003", scripts)
+    prepare(database, "0004", scripts)
     with database.connect() as connection:
-        assert revision_of(connection) == "0003"
+        assert revision_of(connection) == "0004"
         assert connection.execute(text("SELECT upstream, colour FROM gates")).all() == [("gmail", None)]
     if database.sqlite:
-        before = Database(f"sqlite:///{tmp_path / 'queue.db.before-0003'}")
+        before = Database(f"sqlite:///{tmp_path / 'queue.db.before-0004'}")
         with before.connect() as connection:
             assert revision_of(connection) == REVISION
             assert connection.execute(text("SELECT upstream FROM gates")).all() == [("gmail",)]
@@ -122,10 +142,10 @@ def test_an_older_database_is_upgraded_and_kept_beside(database: Database, scrip
 
 def test_an_upgrade_that_fails_changes_nothing(database: Database, scripts: Path) -> None:
     prepare(database)
-    wrong = scripts / "versions" / "0003_second.py"
+    wrong = scripts / "versions" / "0004_second.py"
     wrong.write_text(_SECOND + '    op.execute("no such thing")\n')
     with pytest.raises(SpoolError):
-        prepare(database, "0003", scripts)
+        prepare(database, "0004", scripts)
     with database.connect() as connection:
         assert revision_of(connection) == REVISION
         assert "colour" not in {column["name"] for column in inspect(connection).get_columns("gates")}
