@@ -45,7 +45,9 @@ def prepare(database: Database, head: str = REVISION, scripts: Path = SCRIPTS) -
             if found is not None and found > head:
                 raise SpoolError(_newer(database, found, head))
             if found is not None and database.path is not None:
-                back_up(database.path, database.path.with_name(f"{database.path.name}.before-{head}"))
+                before = database.path.with_name(f"{database.path.name}.before-{head}")
+                _announce(database.path, before, head)
+                back_up(database.path, before)
             _change(database, connection, head, scripts)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise trouble(error) from error
@@ -70,6 +72,13 @@ def _warn(path: Path) -> None:
     elif path.exists() and not path.stat().st_size:
         text = f"{path} has no content: it is made anew, and mail that may have been in it is gone"
         log.write(logging.WARNING, "spool_damaged", {"text": text})
+
+
+def _announce(path: Path, before: Path, head: str) -> None:
+    """Log why it takes so long until mail is taken: what is in the queue is copied twice."""
+    size = path.stat().st_size // 2**20
+    text = f"{path} ({size} MiB) is brought to revision {head}, which may take minutes; {before.name} is as it was"
+    Log("relay").write(logging.WARNING, "spool_upgrade", {"text": text})
 
 
 def _touch(path: Path) -> None:

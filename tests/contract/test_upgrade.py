@@ -124,8 +124,11 @@ def test_migrations_make_what_the_schema_says(database: Database) -> None:
         assert shape(connection) == migrated
 
 
-def test_an_older_database_is_upgraded_and_kept_beside(database: Database, scripts: Path, tmp_path: Path) -> None:
+def test_an_older_database_is_upgraded_and_kept_beside(
+    database: Database, scripts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     prepare(database)
+    assert "spool_upgrade" not in capsys.readouterr().err
     with database.connect() as connection:
         row = {"upstream": "gmail", "reason": "auth", "since_at": 1, "probes": 0}
         connection.execute(insert(gates).values(row))
@@ -134,6 +137,8 @@ def test_an_older_database_is_upgraded_and_kept_beside(database: Database, scrip
         assert revision_of(connection) == "0004"
         assert connection.execute(text("SELECT upstream, colour FROM gates")).all() == [("gmail", None)]
     if database.sqlite:
+        # The last lines before mail is taken say why that may take long.
+        assert "may take minutes; queue.db.before-0004 is as it was" in capsys.readouterr().err
         before = Database(f"sqlite:///{tmp_path / 'queue.db.before-0004'}")
         with before.connect() as connection:
             assert revision_of(connection) == REVISION
