@@ -117,6 +117,8 @@ class Listener:
 
     def handshake_failed(self, peer: str, error: Exception) -> None:
         """Tell why a client could not agree on TLS with us, unless it only hung up."""
+        # In it are frames of the event loop that hold the error and the connection: they would wait for a collection.
+        error.__traceback__ = None
         if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             _log.write(logging.DEBUG, "handshake", {"listener": self.name, "peer": peer, "error": type(error).__name__})
             return

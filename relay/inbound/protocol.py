@@ -249,6 +249,8 @@ class Protocol(asyncio.Protocol):
         if self._session is not None and self._session.receiving:
             self._command = self._loop.create_task(self._forget(self._session))
             return
+        # It knows us: the two would wait for a garbage collection, and with them all that TLS has.
+        self._session = None
         self._listener.ended(self, str(self._address), self._reason)
         if self._ending is not None:
             self._ending.set_result(None)

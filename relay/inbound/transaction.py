@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 from relay.address import Mailbox, parse_mailbox
 from relay.config.settings import Settings
 from relay.envelope import Envelope, Notify, Origin, Recipient
-from relay.inbound import admission, received
+from relay.inbound import received
 from relay.inbound.clients import Client
-from relay.inbound.header_section import HeaderSection, read_header_section, senders_in
+from relay.inbound.header_section import HeaderSection
+from relay.inbound.heading import Heading
 from relay.inbound.parameters import MailArguments
-from relay.inbound.reception import Reception, Refusal
+from relay.inbound.reception import Reception
 from relay.inbound.sender_routes import SenderRoutes
 from relay.spool.contract import Arrival, Draft, Intake
 from relay.spool.records import Priority
@@ -31,9 +31,7 @@ class Transaction:
         self._origin = origin
         self._extended = extended
         self._keys: set[str] = set()
-        self._id = ""
-        self._mark = b""
-        self._section: HeaderSection | None = None
+        self._heading: Heading | None = None
 
     def add(self, recipient: Recipient) -> None:
         """Take one more recipient; the same address again counts once."""
@@ -50,71 +48,58 @@ class Transaction:
         self, max_message_size: int, hostname: str, intake: Intake, routes: SenderRoutes, now: int
     ) -> Reception:
         """Begin the content."""
-
-        def complete(header: bytes) -> bytes | Refusal:
-            section = read_header_section(header)
-            client = self.client.settings
-            named = section.authors
-            if client.senders or client.sender_policy == "reject":
-                named = (*named, *senders_in(header))
-            refusal = admission.refuse_header(client, section.received, named)
-            if refusal is not None:
-                return refusal
-            rejected = routes.refuse_header(client, named, self.arguments.reverse_path)
-            if rejected is not None:
-                return rejected, "sender"
-            self._section = section
-            if client.delivery == "direct":
-                self._mark = hashlib.sha256(header).digest()
-            self._id = intake.next_id()
-            smtputf8 = self.arguments.smtputf8
-            trace = received.received_field(
-                self._origin, hostname, self._id, extended=self._extended, smtputf8=smtputf8, at=now
-            )
-            return received.completed(header, section, trace, hostname, self._id, now)
-
-        self.reception = Reception(max_message_size, self.arguments.size, complete, intake.draft)
+        # What the reception holds must not hold us, or every message would wait for a garbage collection.
+        heading = Heading(
+            self.client.settings, self.arguments, self._origin, self._extended, hostname, intake, routes, now
+        )
+        self._heading = heading
+        self.reception = Reception(max_message_size, self.arguments.size, heading.complete, intake.draft)
         return self.reception
 
     def candidates_by(self, routes: SenderRoutes, ways: tuple[str, ...]) -> tuple[str, ...]:
         """Return those upstreams of `ways`, or those of its identity instead, that the message may go by."""
-        authors = self._section.authors if self._section is not None else ()
+        section = self._section
+        authors = section.authors if section is not None else ()
         return routes.candidates(ways, self.client.settings, authors, self.arguments.reverse_path)
 
     def arrival(self, content: bytes | Draft, settings: Settings, candidates: tuple[str, ...], now: int) -> Arrival:
         """Return what goes into the spool, and leaves by one of `candidates`; the content was received, not refused."""
-        if self._section is None or self.reception is None:
+        heading, section, reception = self._heading, self._section, self.reception
+        if heading is None or section is None or reception is None:
             raise RuntimeError("no content was received")
         arguments = self.arguments
         envelope = Envelope(
             arguments.reverse_path,
-            self._recipients(),
+            self._recipients(asked=section.asks_receipt),
             arguments.body,
             arguments.smtputf8,
             arguments.envelope_id,
             arguments.dsn_return,
         )
         return Arrival(
-            id=self._id,
+            id=heading.id,
             origin=self._origin,
             envelope=envelope,
             candidates=candidates,
             content=content,
-            size=self.reception.size,
-            eight_bit=self.reception.eight_bit,
-            header_from=self._section.header_from,
-            message_id=self._section.message_id or received.message_id_for(settings.hostname, self._id),
+            size=reception.size,
+            eight_bit=reception.eight_bit,
+            header_from=section.header_from,
+            message_id=section.message_id or received.message_id_for(settings.hostname, heading.id),
             accepted_at=now,
             give_up_at=now + round(settings.give_up_after(self.client.name) * 1000),
             priority=_PRIORITIES[self.client.settings.priority],
-            mark=self._mark,
+            mark=heading.mark,
         )
 
-    def _recipients(self) -> tuple[Recipient, ...]:
-        """The recipients; a header field that asks for a receipt counts where NOTIFY says nothing."""
+    @property
+    def _section(self) -> HeaderSection | None:
+        return self._heading.section if self._heading is not None else None
+
+    def _recipients(self, *, asked: bool) -> tuple[Recipient, ...]:
+        """The recipients; where the header section asks for a receipt, that counts where NOTIFY says nothing."""
         client = self.client.settings
         recipients = tuple(self.recipients)
-        asked = self._section is not None and self._section.asks_receipt
         if asked and client.receipts and self.arguments.reverse_path is not None:
             wanted = Notify.SUCCESS | Notify.FAILURE
             recipients = tuple(replace(one, notify=wanted) if one.notify is None else one for one in recipients)
