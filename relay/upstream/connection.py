@@ -90,7 +90,8 @@ class Connection:
                 await self._start_tls(context)
                 await self.greet()
         except NETWORK_ERRORS as error:
-            raise ended_by(error, self.phase, self.route.host) from error
+            # Its traceback holds the connection, which may hold it: the two would wait for a garbage collection.
+            raise ended_by(error, self.phase, self.route.host) from error.with_traceback(None)
 
     async def command(self, line: bytes) -> Reply:
         """Say one command line (without its end) and return the reply. Raises what the network raises."""

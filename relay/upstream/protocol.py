@@ -33,7 +33,7 @@ class UpstreamProtocol(SMTPProtocol):
         super().__init__(asyncio.get_running_loop())
         self._reader = ReplyReader(said_by)
         self._replies: deque[Reply] = deque()
-        self._lost = lost
+        self._lost: Callable[[], None] | None = lost
         self._fault: Exception | None = None
         self._event: asyncio.Future[None] | None = None
         self._deadline = 0.0
@@ -88,7 +88,12 @@ class UpstreamProtocol(SMTPProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.transport is not None:
+        if self._fault is not None:
+            # Where it was raised it knows us: the two would wait for a garbage collection.
+            self._fault.__traceback__ = None
+        if self.transport is None:
+            self._lost = None
+        else:
             cast(asyncio.Transport, self.transport).abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -119,7 +124,9 @@ class UpstreamProtocol(SMTPProtocol):
             self._timer.cancel()
             self._timer = None
         self._end(exc)
-        self._lost()
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            lost()
 
     def resume_writing(self) -> None:
         """Go on with what drained waits for."""
