@@ -66,6 +66,12 @@ class UpstreamProtocol(SMTPProtocol):
         while self._paused and not self.interrupted:
             await self._something(self._loop.time() + timeout)
 
+    def write_together(self, *pieces: bytes | memoryview) -> None:
+        """Write pieces in one go, without putting them together first."""
+        if self.transport is None or self.transport.is_closing():
+            raise SMTPServerDisconnected("Connection lost")
+        cast(asyncio.WriteTransport, self.transport).writelines(pieces)
+
     async def secure(self, context: ssl.SSLContext, host: str, timeout: float) -> None:
         """Say STARTTLS and become a TLS client. SMTPResponseException carries a refusal's code."""
         await self.start_tls(context, server_hostname=host, timeout=timeout)

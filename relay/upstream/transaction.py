@@ -167,7 +167,7 @@ class Transaction:
         if not self._clearance.before_final_dot():
             raise self._end(Cause.LEASE_LOST)
         await self._interruption()
-        self._protocol.write(b"".join((held[cut:], stuffing.end())))
+        self._protocol.write_together(held[cut:], stuffing.end())
         self.phase = Phase.FINAL_DOT
         said = await self._protocol.next_reply(self._timeout * FINAL_REPLY_FACTOR)
         if said.code // 100 == 3:

@@ -11,6 +11,7 @@ import pytest
 
 from relay.envelope import WholeContent
 from relay.upstream.contract import Cause, Phase
+from relay.upstream.transaction import PIECE
 from tests.rig.certificate import CertificateAuthority
 from tests.rig.scripted import EXTENSIONS, ScriptedServer
 from tests.upstream.offering import MESSAGE, Cleared, envelope, mailbox, smarthost
@@ -59,6 +60,38 @@ async def test_a_large_message_is_never_whole_in_memory(security: str, tmp_path:
     for _ in range(400):
         digest.update(CHUNK)
     assert server.transactions[1].sha256 == digest.hexdigest()
+
+
+@dataclass
+class Pieces:
+    """Content in the pieces given."""
+
+    pieces: list[bytes]
+    eight_bit: bool = False
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.pieces))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece
+
+
+@pytest.mark.parametrize("security", ["none", "starttls"])
+async def test_content_in_pieces_of_any_size_comes_through_as_it_is(security: str, tmp_path: Path) -> None:
+    leaf = CertificateAuthority(tmp_path).leaf()
+    lines = b".\r\n" * (PIECE // 3 + 1)
+    contents = [
+        *([b".\r\n", b""], [b"", b"", b"x\r\n"], [b"x\r\n.", b".\r\n", b"", b".\r\n"]),
+        *([lines[: PIECE - 1], b"\r\n"], [lines], [lines, b""], [lines[:1], lines[1:]], [lines, lines]),
+        *([b"y" * size + b"\r\n"] for size in (PIECE - 3, PIECE - 2, PIECE - 1, PIECE)),
+    ]
+    with ScriptedServer(security=security, leaf=leaf) as server:
+        async with smarthost(server, ca_file=leaf.authority) as upstream:
+            for pieces in contents:
+                assert (await upstream.send(envelope(), Pieces(pieces), Cleared())).phase is Phase.DONE
+    assert [one.content for one in server.transactions] == [b"".join(pieces) for pieces in contents]
 
 
 @pytest.mark.parametrize("text", ["421 4.4.2 Too slow", "552 5.3.4 Too large"])
