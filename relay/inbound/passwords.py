@@ -33,20 +33,24 @@ class Passwords:
     def __init__(self, source: SecretSource, clock: Callable[[], float] = time.monotonic) -> None:
         self._source = source
         self._clock = clock
-        self._known: dict[str, tuple[str, float]] = {}
+        self._known: dict[SecretReference, tuple[str, float]] = {}
 
-    async def password(self, reference: SecretReference) -> str:
-        """Return the password. Raises ConfigError while it cannot be had."""
-        key = str(reference)
-        known = self._known.get(key)
+    def known(self, reference: SecretReference) -> str | None:
+        """Return the password; None where a secret service has to be `asked`. Raises ConfigError."""
+        known = self._known.get(reference)
         now = self._clock()
         if known is not None and now < known[1]:
             return known[0]
-        if reference.aws is None:
-            text, fresh_for = self._source.resolve(reference), _FRESH_FOR
-        else:
-            text, fresh_for = await asyncio.to_thread(self._source.resolve, reference), _REMOTE_FRESH_FOR
-        self._known[key] = (text, now + fresh_for)
+        if reference.aws is not None:
+            return None
+        text = self._source.resolve(reference)
+        self._known[reference] = (text, now + _FRESH_FOR)
+        return text
+
+    async def asked(self, reference: SecretReference) -> str:
+        """Return the password from a secret service. Raises ConfigError while it cannot be had."""
+        text = await asyncio.to_thread(self._source.resolve, reference)
+        self._known[reference] = (text, self._clock() + _REMOTE_FRESH_FOR)
         return text
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from relay.config.client_settings import ClientSettings
 from relay.config.settings import Settings
+from relay.inbound import admission
 from relay.inbound.acceptance import Acceptance
 from relay.inbound.certificates import Certificates
 from relay.inbound.clients import Clients
 from relay.inbound.devices import Devices
 from relay.inbound.limits import LoginLimits
+from relay.inbound.parameters import MailArguments
 from relay.inbound.passwords import Passwords, SecretSource
+from relay.inbound.reception import Refusal
 from relay.inbound.routing import Routing
 from relay.inbound.sender_routes import SenderRoutes
 from relay.inbound.sizes import Sizes
@@ -68,6 +72,21 @@ class Premises:
     def use(self, certificates: Certificates) -> None:
         """Let handshakes go by these from now on."""
         self.certificates = certificates
+
+    def refuse_mail(self, client: ClientSettings, name: str, arguments: MailArguments, largest: int) -> Refusal | None:
+        """Return why MAIL of this client is refused, or None; `largest` octets may come in."""
+        broken = self.intake.refusal()
+        if broken is not None:
+            return admission.refuse_for_spool(broken), "spool"
+        path, size = arguments.reverse_path, arguments.size
+        refusal = admission.refuse_reverse_path(client, path, size, largest, self.intake.waiting(name))
+        if refusal is not None:
+            return refusal
+        rejected = self.sender_routes.refuse_reverse_path(client, path)
+        if rejected is not None:
+            return rejected, "sender"
+        too_large = self.sizes.refuse_declared(client, size) if size else None
+        return (too_large, "size") if too_large is not None else None
 
     def candidates(self, transaction: Transaction, size: int, now: int) -> tuple[str, ...] | Reply:
         """Return the upstreams that a message of this size may go by, in order; else why it is too large for all."""

@@ -16,8 +16,7 @@ from relay.inbound import replies
 from relay.inbound.authentication import RESPONSE_LIMIT
 from relay.inbound.clients import IPAddress, ip_address
 from relay.inbound.inflow import Inflow
-from relay.inbound.session import COMMAND_LIMIT, NOTHING, Session
-from relay.inbound.wire import Disconnected
+from relay.inbound.session import NOTHING, Session
 from relay.logs import Log
 from relay.reply import Reply
 
@@ -58,8 +57,6 @@ class Protocol(asyncio.Protocol):
         self._at_rest = False
         """Nothing is under way: what comes in next is answered at once."""
         self._command: asyncio.Task[None] | None = None
-        self._waiting: asyncio.Future[None] | None = None
-        """The command under way waits for the client's next line."""
         self._half_closed = False
         self._lost = False
         self._reading = True
@@ -97,8 +94,6 @@ class Protocol(asyncio.Protocol):
         self._inflow.extend(data)
         if self._at_rest:
             self._go_on()
-        else:
-            self._wake()
         if self._reading and len(self._inflow) > _MOST_UNREAD:
             self._reading = False
             self.transport.pause_reading()
@@ -106,7 +101,6 @@ class Protocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer what was already said: scripts half-close and still read."""
         self._half_closed = True
-        self._wake()
         if self._at_rest and self._writable:
             self._end()
         return self._tls_version is None
@@ -116,7 +110,6 @@ class Protocol(asyncio.Protocol):
         self._lost = True
         if self._linger is not None:
             self._linger.cancel()
-        self._wake()
         if self._at_rest:
             self._end()
 
@@ -180,12 +173,7 @@ class Protocol(asyncio.Protocol):
             if session.content is not None:
                 return session.receive(self._inflow)
             line = self._inflow.line(RESPONSE_LIMIT)
-            if line is None:
-                return None
-            length = len(line)
-            if length > COMMAND_LIMIT and (length > RESPONSE_LIMIT or line[:5].upper() != b"AUTH "):
-                return replies.LINE_TOO_LONG
-            return session.answer(line)
+            return session.answer(line) if line is not None else None
         except Exception as error:  # a command's root: the client may go on
             return self._failed(session, error)
 
@@ -199,8 +187,6 @@ class Protocol(asyncio.Protocol):
         said: Reply | None = None
         try:
             said = await reply
-        except Disconnected:
-            pass
         except Exception as error:  # a command's root: the client may go on
             said = await self._failed(session, error)
         finally:
@@ -273,8 +259,7 @@ class Protocol(asyncio.Protocol):
     def drain(self) -> None:
         """Say goodbye where nothing is being received; else that is said when it is done."""
         session = self._session
-        waits = self._at_rest or self._waiting is not None
-        if waits and session is not None and not session.receiving:
+        if self._at_rest and session is not None and not session.receiving:
             self._reason = "drained"
             self._leave(replies.SHUTTING_DOWN)
 
@@ -335,25 +320,6 @@ class Protocol(asyncio.Protocol):
             if not self.transport.is_closing():
                 self.transport.write(b"".join(self._unsent) if len(self._unsent) > 1 else self._unsent[0])
             self._unsent.clear()
-
-    async def line(self, most: int) -> bytes | None:
-        """Return the next line; None when it was longer than `most`."""
-        while (line := self._inflow.line(most)) is None:
-            if self._lost or self._half_closed:
-                raise Disconnected
-            if self._deadline == _NEVER:
-                self._progressed()
-            self._flush()
-            self._listen()
-            self._waiting = self._loop.create_future()
-            await self._waiting
-        self._deadline = _NEVER
-        return line if len(line) <= most else None
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
 
     async def start_tls(self) -> bool:
         """Become a TLS server. What came in before is dropped: RFC 3207 §4.2, and nobody may inject commands."""

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from relay.config.listener_settings import ListenerSettings
 from relay.envelope import Origin
 from relay.inbound import admission, replies
+from relay.inbound.authentication import RESPONSE_LIMIT
 from relay.inbound.clients import Client, IPAddress
 from relay.inbound.inflow import Inflow
 from relay.inbound.login import Login
@@ -20,7 +21,7 @@ from relay.inbound.wire_content import Chunk, Dotted
 from relay.reply import Reply
 from relay.spool.contract import Draft
 
-COMMAND_LIMIT: Final = 4096
+_COMMAND_LIMIT: Final = 4096
 """Octets of a command line; RFC 5321 §4.5.3.1.4 asks for 512, extensions add to it."""
 
 _MOST_UNRECOGNIZED: Final = 10
@@ -56,14 +57,18 @@ class Session:
         self._helo = ""
         self._extended = False
         self._transaction: Transaction | None = None
-        self._login = Login(premises, wire, listener, address)
+        self._login = Login(premises, listener, address, self._peer)
 
     # ---- what the protocol calls
 
     def answer(self, line: bytes) -> Reply | Awaitable[Reply]:
-        """Do what a command line says, and return the reply to it."""
+        """Do what a command line says, and return the reply to it; more than RESPONSE_LIMIT octets are never read."""
+        if self._login.under_way:
+            return self._tried(self._login.respond(line))
         verb, _, argument = line.partition(b" ")
         verb = verb.upper()
+        if len(line) > (RESPONSE_LIMIT if verb == b"AUTH" else _COMMAND_LIMIT):
+            return replies.LINE_TOO_LONG
         command = COMMANDS.get(verb)
         if command is None:
             return self._unknown(verb.strip())
@@ -144,12 +149,12 @@ class Session:
         self._helo = ""
         self._extended = False
         self._transaction = None
-        self._login = Login(self._premises, self._wire, self._listener, self._address)
+        self._login = Login(self._premises, self._listener, self._address, self._peer)
         self._wire.say(replies.READY_FOR_TLS)
         self.over = not await self._wire.start_tls()
         return NOTHING
 
-    async def _auth(self, argument: bytes) -> Reply:
+    def _auth(self, argument: bytes) -> Reply | Awaitable[Reply]:
         words = argument.split()
         if not self._helo or not self._extended:
             return replies.EHLO_FIRST if self._helo else replies.HELLO_FIRST
@@ -164,12 +169,22 @@ class Session:
         mechanism = words[0].decode("ascii", "replace").upper()
         if mechanism not in self._settings.auth:
             return replies.MECHANISM_UNKNOWN
-        reply = await self._login.try_with(mechanism, words[1] if len(words) == 2 else None)
-        if reply.code == 421:
-            self._refused("auth", reply)
+        return self._tried(self._login.begin(mechanism, words[1] if len(words) == 2 else None))
+
+    def _tried(self, said: Reply | Awaitable[Reply]) -> Reply | Awaitable[Reply]:
+        """Take note of what a login came to."""
+        if not isinstance(said, Reply):
+            return self._tried_later(said)
+        if said.code == 421:
+            self._refused("auth", said)
             self.over = True
-        elif reply.permanent:
-            self._learn(reply, mechanism=mechanism, username=self._login.username)
+        elif said.permanent:
+            self._learn(said, mechanism=self._login.mechanism, username=self._login.username)
+        return said
+
+    async def _tried_later(self, said: Awaitable[Reply]) -> Reply:
+        reply = await said
+        self._tried(reply)
         return reply
 
     # ---- the transaction
@@ -188,27 +203,10 @@ class Session:
         arguments = mail_arguments(argument, extended=self._extended)
         if isinstance(arguments, Reply):
             return self._refused("syntax", arguments, client)
-        sender = arguments.sender
-        broken = self._premises.intake.refusal()
-        if broken is not None:
-            return self._refused("spool", admission.refuse_for_spool(broken), client, sender=sender)
-        refusal = admission.refuse_reverse_path(
-            client.settings,
-            arguments.reverse_path,
-            arguments.size,
-            self._largest(client),
-            self._premises.intake.waiting(client.name),
-        )
+        refusal = self._premises.refuse_mail(client.settings, client.name, arguments, self._largest(client))
         if refusal is not None:
-            return self._refused(refusal[1], refusal[0], client, sender=sender)
-        rejected = self._premises.sender_routes.refuse_reverse_path(client.settings, arguments.reverse_path)
-        if rejected is not None:
-            return self._refused("sender", rejected, client, sender=sender)
-        sizes = self._premises.sizes
-        too_large = sizes.refuse_declared(client.settings, arguments.size) if arguments.size else None
-        if too_large is not None:
-            return self._refused("size", too_large, client, sender=sender)
-        mechanism = self._login.mechanism or None
+            return self._refused(refusal[1], refusal[0], client, sender=arguments.sender)
+        mechanism = self._login.mechanism if self._login.client is not None else None
         origin = Origin(self._listener, client.name, self._peer, self._helo, self._wire.tls, mechanism)
         self._transaction = Transaction(client, arguments, origin, extended=self._extended)
         return replies.SENDER_OK

@@ -1,4 +1,4 @@
-"""What a session needs of its connection: replies out, TLS, and the lines that answer a challenge of AUTH."""
+"""What a session needs of its connection: replies out, and TLS."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from typing import Protocol
 from relay.reply import Reply
 
 
-class Disconnected(Exception):  # noqa: N818 - an end, not an error
-    """The client is gone, or the connection was closed because it took too long. Never leaves `inbound`."""
-
-
 class Wire(Protocol):
-    """One connection, as `session` and `login` see it."""
+    """One connection, as `session` sees it."""
 
     @property
     def tls(self) -> str | None:
@@ -25,14 +21,7 @@ class Wire(Protocol):
         ...
 
     def say(self, reply: Reply) -> None:
-        """Send a reply, at the latest when input is waited for."""
-        ...
-
-    async def line(self, most: int) -> bytes | None:
-        """Return the next line without its end; None when it is longer than `most`, with all of it skipped.
-
-        What was said is sent, and the client's idle time runs. Raises Disconnected.
-        """
+        """Send a reply before `start_tls`."""
         ...
 
     async def start_tls(self) -> bool:

@@ -68,8 +68,9 @@ async def test_a_secret_that_never_comes_does_not_hold_up_a_drain(
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
-    monkeypatch.setattr(Passwords, "password", never)
-    async with entrance(tmp_path, listener()) as at:
+    monkeypatch.setattr(Passwords, "asked", never)
+    far = {"username": "careright", "password": {"aws": "relay/careright"}, "upstream": "isp"}
+    async with entrance(tmp_path, {**listener(), "client": {"careright": far}}) as at:
         visitor = await Visitor.connect(at.port())
         await visitor.hello()
         visitor.say("AUTH PLAIN AGNhcmVyaWdodABnZWhlaW0=")

@@ -8,6 +8,7 @@ from relay.config.problems import ConfigError
 from relay.config.secret_reference import SecretReference
 from relay.config.settings import Settings
 from relay.inbound import login, replies
+from relay.inbound.clients import Clients
 from relay.inbound.login import Login
 from relay.inbound.passwords import Passwords
 from relay.inbound.premises import Premises
@@ -52,31 +53,6 @@ class NoIntake:
         raise AssertionError
 
 
-class Script:
-    """A wire on which the client's lines are known beforehand."""
-
-    def __init__(self, *lines: bytes) -> None:
-        self.lines = list(lines)
-        self.said: list[Reply] = []
-
-    @property
-    def deserted(self) -> bool:
-        return False
-
-    @property
-    def tls(self) -> str | None:
-        return None
-
-    def say(self, reply: Reply) -> None:
-        self.said.append(reply)
-
-    async def line(self, most: int) -> bytes | None:
-        return self.lines.pop(0)
-
-    async def start_tls(self) -> bool:
-        raise AssertionError
-
-
 class Scene:
     """One relay, and any number of connections to it from one address."""
 
@@ -98,11 +74,12 @@ class Scene:
 
         monkeypatch.setattr(login.asyncio, "sleep", sleep)  # type: ignore[attr-defined]
 
-    def connect(self, *lines: bytes) -> Login:
-        return Login(self.premises, Script(*lines), "door", ADDRESS)
+    def connect(self) -> Login:
+        return Login(self.premises, "door", ADDRESS, str(ADDRESS))
 
     async def plain(self, on: Login, password: str, username: str = "careright") -> Reply:
-        return await on.try_with("PLAIN", b64encode(f"\0{username}\0{password}".encode()))
+        said = on.begin("PLAIN", b64encode(f"\0{username}\0{password}".encode()))
+        return said if isinstance(said, Reply) else await said
 
 
 @pytest.fixture
@@ -142,14 +119,27 @@ async def test_unknown_names_end_in_421_but_not_for_those_who_logged_in(scene: S
 
 
 async def test_what_is_no_failure(scene: Scene) -> None:
-    connection = scene.connect(b"*", b"!!", b"*", b"*")
-    assert await connection.try_with("LOGIN", None) == replies.AUTH_CANCELLED
-    assert await connection.try_with("PLAIN", None) == replies.AUTH_UNDECODABLE
-    assert await connection.try_with("PLAIN", b"!!") == replies.AUTH_UNDECODABLE
-    assert await connection.try_with("NTLM", None) == replies.MECHANISM_UNKNOWN
-    assert await connection.try_with("PLAIN", b64encode(b"no")) == replies.AUTH_UNDECODABLE
-    assert await connection.try_with("CRAM-MD5", None) == replies.AUTH_CANCELLED
+    connection = scene.connect()
+    for mechanism, initial, challenge, response, said in [
+        ("LOGIN", None, "VXNlcm5hbWU6", b"*", replies.AUTH_CANCELLED),
+        ("PLAIN", None, "", b"!!", replies.AUTH_UNDECODABLE),
+        ("PLAIN", b"!!", None, b"", replies.AUTH_UNDECODABLE),
+        ("NTLM", None, None, b"", replies.MECHANISM_UNKNOWN),
+        ("PLAIN", b64encode(b"no"), None, b"", replies.AUTH_UNDECODABLE),
+        ("LOGIN", b64encode(b"me"), "UGFzc3dvcmQ6", b"A" * 12_289, replies.LINE_TOO_LONG),
+    ]:
+        first = connection.begin(mechanism, initial)
+        assert first == (said if challenge is None else Reply(334, None, challenge))
+        assert connection.under_way == (challenge is not None)
+        if challenge is not None:
+            assert connection.respond(response) == said
+            assert not connection.under_way
     assert await scene.plain(connection, "geheim") == replies.AUTHENTICATED
+
+
+def test_every_challenge_is_another(scene: Scene) -> None:
+    said = {str(scene.connect().begin("CRAM-MD5", None)) for _ in range(20)}
+    assert len(said) == 20
 
 
 async def test_a_password_that_cannot_be_had(scene: Scene) -> None:
@@ -166,13 +156,38 @@ async def test_names_are_compared_exactly(scene: Scene, name: str) -> None:
     assert await scene.plain(scene.connect(), "geheim", name) in (replies.CREDENTIALS_INVALID, replies.AUTH_UNDECODABLE)
 
 
-async def test_passwords_are_asked_for_once_a_second() -> None:
+def test_passwords_are_asked_for_once_a_second() -> None:
     known, now = Known(), [0.0]
     passwords = Passwords(known, lambda: now[0])
     reference = SecretReference(env="P")
     for _ in range(5):
-        assert await passwords.password(reference) == "geheim"
+        assert passwords.known(reference) == "geheim"
     assert known.asked == 1
     known.text = "other"
     now[0] = 1.1
-    assert await passwords.password(reference) == "other"
+    assert passwords.known(reference) == "other"
+
+
+async def test_a_secret_service_is_asked_every_five_minutes_and_in_a_thread() -> None:
+    known, now = Known(), [0.0]
+    passwords = Passwords(known, lambda: now[0])
+    reference = SecretReference(aws="relay/careright")
+    assert passwords.known(reference) is None
+    assert await passwords.asked(reference) == "geheim"
+    now[0] = 299.0
+    assert passwords.known(reference) == "geheim"
+    now[0] = 301.0
+    assert passwords.known(reference) is None
+    assert known.asked == 1
+
+
+async def test_a_password_from_a_secret_service(scene: Scene) -> None:
+    client = scene.premises.clients.with_username("careright")
+    assert client is not None
+    remote = client.settings.model_copy(update={"password": SecretReference(aws="relay/careright")})
+    scene.premises.clients = Clients({"careright": remote})
+    scene.secrets.error = ConfigError("the service is away", passing=True)
+    assert await scene.plain(scene.connect(), "geheim") == replies.SECRET_UNAVAILABLE
+    scene.secrets.error = None
+    assert await scene.plain(scene.connect(), "wrong") == replies.CREDENTIALS_INVALID
+    assert await scene.plain(scene.connect(), "geheim") == replies.AUTHENTICATED
