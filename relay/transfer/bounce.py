@@ -43,6 +43,12 @@ class Original:
     octets: bytes
     whole: bool = False
 
+    @property
+    def header(self) -> Original:
+        """The header section alone."""
+        section, separator, _ = self.octets.partition(b"\r\n\r\n")
+        return Original(section + separator[:2])
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -70,6 +76,9 @@ class Report:
 
 def bounce_for(notice: Notice, message: SpooledMessage, original: Original, stamp: Stamp) -> Report:
     """Compose a notice: for people, for programs, and what it is about."""
+    if notice.kind is not NoticeKind.FAILED:
+        # RFC 3461 §4.3: RET=FULL is about failures; whoever reads that it was relayed has the message.
+        original = original.header
     international = message.smtputf8 or any(not one.row.recipient.forward_path.ascii for one in notice.findings)
     boundary = f"=_report-{stamp.id}"
     while boundary.encode() in original.octets:

@@ -155,6 +155,17 @@ def test_all_is_returned_where_it_was_asked_for() -> None:
     assert "It follows below." in _text(report)
 
 
+@pytest.mark.parametrize("kind", [NoticeKind.DELAYED, NoticeKind.RELAYED])
+def test_what_did_not_fail_is_never_returned_whole(kind: NoticeKind) -> None:
+    """RFC 3461 §4.3: RET=FULL applies to failures."""
+    whole = Original(HEADER + b"\r\nThe body\r\n", whole=True)
+    report = _bounce(kind=kind, original=whole, about=message(dsn_return=DsnReturn.FULL))
+    assert _parts(report)[2].get_content_type() == "text/rfc822-headers"
+    assert HEADER in report.octets
+    assert b"The body" not in report.octets
+    assert "Its header follows below." in _text(report)
+
+
 def test_eight_bit_content_is_returned_as_it_was() -> None:
     whole = Original(HEADER + b"\r\nK\xe4se\r\n", whole=True)
     report = _bounce(original=whole)
