@@ -75,6 +75,7 @@ REPLIES: list[tuple[Provider, str, str, str]] = [
     # Exchange Online in a transaction
     (M365, "mail", "530 5.7.57 Client not authenticated to send mail.", "auth"),
     (M365, "data", "550 5.7.60 SMTP; Client does not have permissions to send as this sender", "send_as, this From"),
+    (M365, "data", "550 5.7.1 Client does not have permissions to send as this sender", "send_as, this From"),
     (
         M365,
         "data",
@@ -121,6 +122,7 @@ REPLIES: list[tuple[Provider, str, str, str]] = [
     ),
     (M365, "data", "554 5.2.2 STOREDRV.Submission.Exception:QuotaExceededException; mailbox full", "quota"),
     (M365, "mail", "554 5.2.2 mailbox full", "quota"),
+    (M365, "data", "554 5.2.2 Submission quota exceeded", "quota"),
     (M365, "rcpt", "554 5.2.2 mailbox full", "permanent"),
     (
         M365,
