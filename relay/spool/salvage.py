@@ -45,26 +45,42 @@ def salvage(place: Place, target: Path) -> Iterator[Lost]:
         raise SpoolError(f"a relay is running (pid {place.holder}); stop it first")
     if target.exists():
         raise SpoolError(f"{target} is there already; name a new file")
+    unfinished = target.with_name(f"{target.name}.part")
+    _remove(unfinished)
     try:
-        prepare(Database(f"sqlite:///{target}"))
-        with closing(place.connect()) as opened, closing(sqlite3.connect(target, isolation_level=None)) as new:
-            old: Any = opened.connection.driver_connection
-            new.execute("BEGIN")
-            for number, id_ in enumerate(known_ids(old)):
-                left = remains(old, id_)
-                if left.sendable:
-                    _take_over(new, left)
-                else:
-                    yield _lost(id_, left)
-                if number % _TOGETHER == 0:
-                    new.execute("COMMIT")
-                    new.execute("BEGIN")
-            _take_over_the_rest(old, new)
-            new.execute(f"INSERT INTO counts (kind, name, state, total) {RECOUNT}")
-            new.execute("COMMIT")
-            new.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        yield from _write(place, unfinished)
     except sqlite3.Error as error:
         raise trouble(error) from error
+    else:
+        unfinished.replace(target)
+    finally:
+        # Under its name it stands only when it is whole: what was broken off lacks mail, and has some in it.
+        _remove(unfinished)
+
+
+def _write(place: Place, target: Path) -> Iterator[Lost]:
+    prepare(Database(f"sqlite:///{target}"))
+    with closing(place.connect()) as opened, closing(sqlite3.connect(target, isolation_level=None)) as new:
+        old: Any = opened.connection.driver_connection
+        new.execute("BEGIN")
+        for number, id_ in enumerate(known_ids(old)):
+            left = remains(old, id_)
+            if left.sendable:
+                _take_over(new, left)
+            else:
+                yield _lost(id_, left)
+            if number % _TOGETHER == 0:
+                new.execute("COMMIT")
+                new.execute("BEGIN")
+        _take_over_the_rest(old, new)
+        new.execute(f"INSERT INTO counts (kind, name, state, total) {RECOUNT}")
+        new.execute("COMMIT")
+        new.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _remove(database: Path) -> None:
+    for remnant in ("", "-wal", "-shm", "-journal"):
+        database.with_name(f"{database.name}{remnant}").unlink(missing_ok=True)
 
 
 def _take_over(new: sqlite3.Connection, left: Remains) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import shlex
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -274,6 +274,21 @@ class TestSqlite:
             assert new.spool.intake.next_id() > max(ids)
         finally:
             await new.spool.aclose()
+
+    async def test_a_salvage_that_is_broken_off_leaves_no_spool_that_lacks_mail(self, sqlite: Store) -> None:
+        self._spoil(sqlite, "chunks", after=4)
+        place, target = place_at(sqlite), sqlite.state_dir / "salvaged.db"
+        salvaging = salvage(place, target)
+        assert isinstance(salvaging, Generator)
+        next(salvaging)
+        assert not target.exists()
+        salvaging.close()
+        assert list(sqlite.state_dir.glob("salvaged.db*")) == []
+        # What a killed one leaves is in nobody's way.
+        for remnant in ("", "-wal", "-journal"):
+            target.with_name(f"salvaged.db.part{remnant}").write_bytes(b"half of a spool")
+        assert list(salvage(place, target))
+        assert list(sqlite.state_dir.glob("salvaged.db*")) == [target]
 
     async def test_nothing_is_damaged_in_a_sound_file(self, sqlite: Store) -> None:
         with closing(place_at(sqlite).connect()) as connection:
