@@ -6,10 +6,12 @@ import re
 from typing import Final
 
 _END: Final = b"\r\n.\r\n"
-_DOT: Final = b"\r\n."
+_DOT: Final = b"\n."
 
 # A dot that is followed by a bare CR or LF is a line of its own once line ends are mended, so it is not a stuffed one.
-_STUFFED: Final = re.compile(rb"\r\n\.(?![\r\n])")
+# Behind a bare LF two dots are one that was stuffed: clients that send a text of LF stuff its lines (Python's smtplib).
+# One dot there is nobody's but the text's, and never the end.
+_STUFFED: Final = re.compile(rb"(?<=\r\n)\.(?![\r\n])|(?<!\r\n)(?<=\n)\.(?=\.)")
 
 
 class DotReader:
@@ -31,7 +33,7 @@ class DotReader:
         octets = self._held + octets
         # The first line that begins with a dot is mostly the end, so that one search does for both.
         dot = octets.find(_DOT)
-        end = octets.find(_END, dot) if dot >= 0 else -1
+        end = octets.find(_END, max(dot - 1, 0)) if dot >= 0 else -1
         if end >= 0:
             after: bytes | None = octets[end + 5 :]
             content = octets[: end + 2]
@@ -39,8 +41,8 @@ class DotReader:
             after = None
             content = octets[: len(octets) - _open_end(octets)]
             self._held = octets[len(content) :]
-        if dot != end:
-            content = _STUFFED.sub(b"\r\n", content)
+        if dot >= 0 and (end < 0 or dot != end + 1):
+            content = _STUFFED.sub(b"", content)
         if self._virtual and content:
             content = content[2:]
             self._virtual = 0
@@ -48,8 +50,8 @@ class DotReader:
 
 
 def _open_end(octets: bytes) -> int:
-    """Length of the longest tail that may still become the end."""
-    for length in (4, 3, 2, 1):
-        if octets.endswith(_END[:length]):
-            return length
+    """Length of the longest tail that may still become the end, or that a stuffed dot may follow."""
+    for tail in (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r", _DOT, b"\n"):
+        if octets.endswith(tail):
+            return len(tail)
     return 0

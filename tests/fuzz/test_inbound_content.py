@@ -25,7 +25,10 @@ def pieces(octets: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def unstuffed(octets: bytes) -> tuple[bytes, bytes]:
-    """RFC 5321 §4.5.2, a line at a time; lines end with CRLF only. The rest is what follows the end."""
+    """RFC 5321 §4.5.2, a line at a time; only lines that end with CRLF matter for the end. The rest is what follows it.
+
+    Of two dots behind a bare LF the first was stuffed.
+    """
     content = b""
     while True:
         line, end, octets = octets.partition(b"\r\n")
@@ -34,7 +37,7 @@ def unstuffed(octets: bytes) -> tuple[bytes, bytes]:
             return content, octets
         if line.startswith(b".") and not line.startswith((b".\r", b".\n")):
             line = line[1:]
-        content += line + end
+        content += re.sub(rb"\n\.(?=\.)", b"\n", line) + end
 
 
 def mended(octets: bytes) -> tuple[bytes, bytes]:
@@ -98,3 +101,15 @@ def test_what_is_sent_comes_through(octets: bytes) -> None:
     reader = DotReader()
     content, after = reader.feed(stuffed + b".\r\n")
     assert (content, after) == (body, b"")
+
+
+@given(_OCTETS, _CUTS)
+def test_what_is_sent_with_bare_line_feeds_comes_through(octets: bytes, cuts: list[int]) -> None:
+    """A client that stuffs the lines of a text of LF, and ends with a dot: Python's smtplib, given bytes."""
+    text = octets.replace(b"\r", b"")
+    sent = re.sub(rb"(?m)^\.", b"..", text) + b"\r\n.\r\n"
+    reader = DotReader()
+    content = b""
+    for piece in pieces(sent, cuts):
+        content += reader.feed(piece)[0]
+    assert content == text + b"\r\n"
