@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from relay import logs, state_dir, systemd
+from relay import logs, memory, state_dir, systemd
 from relay.config.load import Loaded, find, load
 from relay.config.problems import ConfigError, Problem
 from relay.config.seal import SealedStore
@@ -44,9 +43,6 @@ _OUTBOUND_DRAIN = 10.0
 _SPOOL_PATIENCE = 60.0
 """Seconds after which a spool that nothing writes ends the process: whoever started it may have more luck."""
 
-_ALLOCATIONS = 20_000
-"""Objects made and still alive after which new ones are looked through for cycles; Python's 700 are a few messages."""
-
 _RESTART_PAUSE = 5.0
 _WATCH_EVERY = 1.0
 _NEEDS_RESTART = ("hostname", "state_dir", "queue.url", "metrics.address")
@@ -73,15 +69,7 @@ async def _until_signalled(path: Path, environ: Mapping[str, str]) -> int:
     loop.add_signal_handler(signal.SIGTERM, over.set)
     loop.add_signal_handler(signal.SIGINT, over.set)
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
-    return await operate(path, environ, over, _collect_less, hang_up)
-
-
-def _collect_less() -> None:
-    """Leave what start-up made out of garbage collection, which would go through it for every few messages."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_ALLOCATIONS, 20, 20)
-    gc.enable()
+    return await operate(path, environ, over, memory.settle, hang_up)
 
 
 async def operate(
