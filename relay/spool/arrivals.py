@@ -82,7 +82,7 @@ def _claim_of(transaction: Transaction, parcel: Parcel, handing: Handing) -> Cla
     arrival = parcel.arrival
     lease = Lease(transaction.identifiers.node, handing.token, transaction.now + LEASE)
     recipients = spooled_recipients(arrival, parcel.due_at)
-    return Claim(spooled_message(arrival), arrival.candidates[0], recipients, lease, handing.content)
+    return Claim(spooled_message(arrival), arrival.candidates[0], recipients, lease, handing.content, whole=True)
 
 
 def _hand_over(handed: Sequence[tuple[Handing, Claim]]) -> None:

@@ -86,7 +86,7 @@ class Claiming:
                 statements.put_lease,
                 [lease_row(claim) for claim in claims],
             )
-            cursor.many(statements.take, taken)
+            cursor.update(statements.take, taken)
             transaction.count(wanted.upstream, _QUEUED, -len(taken))
             transaction.count(wanted.upstream, _IN_FLIGHT, len(taken))
         if wanted.among:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +27,16 @@ _POSTGRESQL_FULL: Final = "53100"
 _POSTGRESQL_COLLISION: Final = {"40001", "40P01"}
 _NO_OFFSET: Final = " OFFSET ?"
 _ROWS: Final = 32
-"""Rows of the longest INSERT, and keys of the longest IN."""
+"""Rows of the longest INSERT or UPDATE, and keys of the longest IN."""
+
+_WORTH_A_TABLE: Final = 3
+"""With fewer rows an UPDATE for each is faster."""
 
 _PREPARED: Final = 512
 """Statements that SQLite keeps prepared: those of one row or key to `_ROWS`, about ten, and the others."""
+
+_THEMSELVES: Final[dict[type, Callable[[Any], Any]]] = {type(None): {}.get, bool: operator.index, bytes: bytes}
+"""What gives a value back as it is. Without, sqlite3 makes and drops an AttributeError for each that it binds."""
 
 KEYS: Final = "?keys"
 """Stands in the statements of `Cursor.among` for as many keys as there are. SQLite takes 12 us more for each array."""
@@ -53,6 +61,8 @@ class Database:
         if self.sqlite:
             if sqlite3.sqlite_version_info < _LEAST_SQLITE:
                 raise SpoolError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 is the least")
+            for kind, same in _THEMSELVES.items():
+                sqlite3.register_adapter(kind, same)
             self.engine: Engine = create_engine(
                 parsed,
                 poolclass=NullPool,
@@ -218,7 +228,16 @@ class Cursor:
             return
         for at in range(0, len(rows), _ROWS):
             some = rows[at : at + _ROWS]
-            self._cursor.execute(_of_rows(statement.sql, len(some)), list(chain.from_iterable(some)))
+            self._cursor.execute(_of_rows(statement.sql, len(some)), list(itertools.chain.from_iterable(some)))
+
+    def update(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
+        """Update by each of the rows; on SQLite by several with each run."""
+        if not self._sqlite or len(rows) < _WORTH_A_TABLE:
+            self._cursor.executemany(statement.sql, rows)
+            return
+        for at in range(0, len(rows), _ROWS):
+            some = rows[at : at + _ROWS]
+            self._cursor.execute(_from_rows(statement.sql, len(some)), list(itertools.chain.from_iterable(some)))
 
     def say(self, sql: str) -> None:
         """Run a statement without values."""
@@ -230,6 +249,15 @@ def _of_rows(sql: str, count: int) -> str:
     """Return an INSERT of one row as one of so many."""
     row = sql[sql.rindex("(") :]
     return sql + f", {row}" * (count - 1)
+
+
+@cache
+def _from_rows(sql: str, count: int) -> str:
+    """Return an UPDATE by one row of values as one by so many, which stand in a table."""
+    numbers = itertools.count(1)
+    row = f"({', '.join('?' * sql.count('?'))})"
+    table = f" FROM (VALUES {', '.join([row] * count)}) WHERE "
+    return re.sub(r"\?", lambda _: f"column{next(numbers)}", sql).replace(" WHERE ", table, 1)
 
 
 @cache

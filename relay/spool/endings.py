@@ -16,12 +16,13 @@ AT_ONCE: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A message that may be over."""
+    """A message that may be over; `certain` where nothing of it can wait any more."""
 
     message: str
     client: str
     content: str
     size: int
+    certain: bool = False
 
 
 def endings_of(transaction: Transaction, ids: Sequence[str]) -> list[Ending]:
@@ -36,7 +37,8 @@ def end_messages(transaction: Transaction, endings: Iterable[Ending]) -> None:
     asked = list(endings)
     if not asked:
         return
-    waiting = {row[0] for row in cursor.among(statements.waiting, [ending.message for ending in asked])}
+    unsure = [ending.message for ending in asked if not ending.certain]
+    waiting = {row[0] for row in cursor.among(statements.waiting, unsure)} if unsure else ()
     small: list[str] = []
     careful = statements.caution.holds(transaction.now)
     for ending in asked:

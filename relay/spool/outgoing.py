@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from relay.reply import Reply
 from relay.spool import quotas
+from relay.spool.arrivals import Parcel
 from relay.spool.bells import Bells
 from relay.spool.claims import Claiming, Wanted, give_back, postpone, renew
 from relay.spool.contract import Arrival, Taker
@@ -112,8 +113,11 @@ class StoreOutgoing:
 
     async def settle(self, claim: Claim, settlements: Sequence[Settlement], notices: Sequence[Arrival]) -> bool:
         """Record the outcome of a claim in one transaction; False when its lease was lost. Raises SpoolError."""
-        parcels = [await self._intake.parcel(notice) for notice in notices]
-        octets = sum(len(chunk[2]) for parcel in parcels for chunk in parcel.chunks)
+        parcels: Sequence[Parcel] = ()
+        octets = 0
+        if notices:
+            parcels = [await self._intake.parcel(notice) for notice in notices]
+            octets = sum(len(chunk[2]) for parcel in parcels for chunk in parcel.chunks)
         settled: bool = await self._writer.submit(
             settle, Settling(claim, settlements, parcels), octets=octets, lasting=False, patient=True
         )

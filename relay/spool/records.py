@@ -101,13 +101,17 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One message's due recipients for one upstream, ours while the lease lasts."""
+    """One message's due recipients for one upstream, ours while the lease lasts.
+
+    `whole`: the message has no others. Known of what was handed over as it was put; else it may be so too.
+    """
 
     message: SpooledMessage
     upstream: str
     recipients: tuple[SpooledRecipient, ...]
     lease: Lease
     content: Content
+    whole: bool = False
 
     @property
     def envelope(self) -> Envelope:

@@ -51,9 +51,11 @@ def settle(transaction: Transaction, asked: Sequence[Settling]) -> list[bool]:
         notices += one.notices
         if len(changed) < len(one.claim.recipients):
             forgotten.append(one)
-        if any(row[0] in _FINAL for row in changed):
-            endings[one.claim.message.id] = _ending(one.claim)
-    cursor.many(statements.settle, rows)
+        final = [row[0] in _FINAL for row in changed]
+        if any(final):
+            certain = one.claim.whole and all(final) and len(final) == len(one.claim.recipients)
+            endings[one.claim.message.id] = _ending(one.claim, certain=certain)
+    cursor.update(statements.settle, rows)
     for one in forgotten:
         # A recipient that was forgotten is tried again rather than lost.
         requeue(transaction, one.claim.lease.token, one.claim.message.id, one.claim.upstream, None)
@@ -65,10 +67,10 @@ def settle(transaction: Transaction, asked: Sequence[Settling]) -> list[bool]:
     return results
 
 
-def _ending(claim: Claim) -> Ending:
+def _ending(claim: Claim, *, certain: bool) -> Ending:
     message, content = claim.message, claim.content
     key = content.key if isinstance(content, StoredContent) else message.id
-    return Ending(message.id, message.origin.client, key, message.size)
+    return Ending(message.id, message.origin.client, key, message.size, certain)
 
 
 _REPLY = 4

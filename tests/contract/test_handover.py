@@ -53,6 +53,20 @@ async def test_what_is_put_comes_claimed(store: Store, lane: Lane) -> None:
     assert store.rows("chunks") == store.rows("leases") == 0
 
 
+@pytest.mark.parametrize("forgotten", [False, True], ids=["deferred", "forgotten"])
+async def test_what_one_recipient_waits_for_is_kept(store: Store, lane: Lane, forgotten: bool) -> None:
+    await store.put(recipients=3)
+    (claim,) = lane.taken
+    first, second, third = relayed(claim)
+    late = [] if forgotten else [deferred(claim, store.clock())[1]]
+    assert await store.spool.outgoing.settle(claim, [first, *late, third], [])
+    assert (store.rows("chunks"), store.spool.intake.waiting("careright")) == (1, 1)
+    (rest,) = await store.claim()
+    assert [row.position for row in rest.recipients] == [second.position]
+    assert await store.spool.outgoing.settle(rest, relayed(rest), [])
+    assert (store.rows("chunks"), store.spool.intake.waiting("careright")) == (0, 0)
+
+
 async def test_it_is_what_a_claim_would_have_read(store: Store, lane: Lane) -> None:
     await store.spool.intake.put(full_arrival(store.spool.intake.next_id(), store.clock()))
     (handed,) = lane.taken

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from relay.reply import reply
 from relay.spool.contract import SpoolError
 from relay.spool.records import Claim, Gate, HoldReason, Lease, Priority, RecipientState, Selection, Settlement
 from relay.spool.store import Spool
@@ -164,6 +165,15 @@ class TestLeases:
 
 
 class TestSettling:
+    async def test_as_many_as_there_are(self, store: Store) -> None:
+        id_ = await store.put(recipients=70)
+        claim = await store.claim_one()
+        said = [reply(250, "2.0.0", f"Ok: queued as {row.position}", "mx.provider.test") for row in claim.recipients]
+        settlements = [Settlement(at, RELAYED, "relayed", one) for at, one in enumerate(said)]
+        assert await store.spool.outgoing.settle(claim, settlements, [])
+        (entry,) = await store.spool.inspection.trace(Selection(id=id_), None, None, 1)
+        assert [(row.state, row.reply) for row in entry.recipients] == [(RELAYED, one) for one in said]
+
     async def test_every_outcome(self, store: Store) -> None:
         id_ = await store.put(recipients=4)
         claim = await store.claim_one()
