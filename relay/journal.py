@@ -27,6 +27,7 @@ class Journal:
         self._log = Log("relay")
         # What moves with every message is not looked up anew for each.
         self._connections = cache(metrics.connections.labels)
+        self._authentications = cache(metrics.authentications.labels)
         self._accepted = cache(metrics.accepted.labels)
         self._settled = cache(metrics.settled.labels)
         self._delivery = cache(metrics.delivery.labels)
@@ -70,13 +71,13 @@ class Journal:
 
     def authenticated(self, listener: str, client: str, mechanism: str, peer: str) -> None:
         """An application logged in."""
-        self._metrics.authentications.labels(listener, _mechanism(mechanism), "success").inc()
+        self._authentications(listener, _mechanism(mechanism), "success").inc()
         values = {"listener": listener, "client": client, "mechanism": mechanism, "peer": peer}
         self._log.write(logging.INFO, "authenticated", values)
 
     def authentication_failed(self, listener: str, mechanism: str, username: str, peer: str, reply: Reply) -> None:
         """A login failed. `username` is shown masked: people type passwords there."""
-        self._metrics.authentications.labels(listener, _mechanism(mechanism), "failure").inc()
+        self._authentications(listener, _mechanism(mechanism), "failure").inc()
         values = {
             "listener": listener,
             "mechanism": _mechanism(mechanism),

@@ -1,6 +1,6 @@
 """One connection's octets: lines in, replies out, TLS and time. What is said is `session`'s.
 
-Commands are answered where they come in. Only one that has to wait, for the disk or the client, is a task; until it is
+Commands are answered where they come in. Only one that has to wait, for the disk or a handshake, is a task; until it is
 done no further one is answered.
 """
 
