@@ -14,6 +14,7 @@ from relay.transfer.alerts import Alerts
 from relay.transfer.attempts import Attempts
 from relay.transfer.clock import steady_clock
 from relay.transfer.custody import Custody
+from relay.transfer.deadline import within_deadline
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Relayed
 from relay.transfer.overdue import Overdue, missed
@@ -220,7 +221,9 @@ class Lane:
         return messages, recipients
 
     async def _claim(self, messages: int, recipients: int) -> Sequence[Claim]:
-        claims = await self._around.outgoing.claim(self.name, messages, recipients)
+        settings = self._around.settings
+        found = await self._around.outgoing.claim(self.name, messages, recipients)
+        claims = [within_deadline(claim, settings) for claim in found]
         self._custody.take(claims)
         return claims
 
@@ -248,6 +251,9 @@ class Lane:
         if not await self._probed():
             return
         claims = await self._claim(1, self._settings.recipients_per_message)
+        while claims and missed(claims[0], self._around.clock()):
+            await self._overdue.expire(claims)
+            claims = await self._claim(1, self._settings.recipients_per_message)
         if claims:
             self.attempts.try_out(claims[0])
         else:

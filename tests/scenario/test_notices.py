@@ -171,3 +171,23 @@ def test_a_deadline_is_kept_and_told(start_relay: StartRelay) -> None:
         assert report.field("Status") == ["4.4.7"]
         assert report.field("Diagnostic-Code") == ["smtp; 451 4.3.0 Later"]
         assert "4.4.7 Delivery time expired" in " ".join(report.text.split())
+
+
+def test_a_deadline_does_not_stand_still_while_the_upstream_is_held(start_relay: StartRelay) -> None:
+    with ScriptedServer() as provider:
+        settings = plain_settings(provider.port)
+        settings["client"]["patient"] = settings["client"]["clinic"] | {"networks": ["127.0.0.2/32"]}
+        settings["client"]["clinic"] |= {"deadline": "1s"}
+        relay = start_relay(settings)
+        assert relay.command("queue", "hold", "--upstream", "provider").returncode == 0
+        submit(relay, "", "late@far.test")
+        with smtplib.SMTP("127.0.0.1", relay.port(), source_address=("127.0.0.2", 0), timeout=30) as connection:
+            connection.sendmail(SENDER, ["patient@far.test"], HEADER + BODY)
+        time.sleep(1.2)
+        assert relay.log("failed") == []
+        assert relay.command("queue", "release", "--upstream", "provider").returncode == 0
+        provider.wait_for(2)
+        [report] = [Report(one) for one in provider.accepted if SENDER in str(one.recipients)]
+        assert report.field("Final-Recipient") == ["rfc822;late@far.test"]
+        assert report.field("Status") == ["4.4.7"]
+        assert not any("late@far.test" in str(one.recipients) for one in provider.transactions)
