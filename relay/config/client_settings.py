@@ -149,7 +149,8 @@ class ClientSettings(Section):
     )
     priority: Priority = Field(default="normal", description="who goes first when an upstream's limit is reached")
     deadline: Duration | None = Field(
-        default=None, description="not delivered by then: not delivered at all, whatever the reason; default: queue.give_up"
+        default=None,
+        description="not delivered by then: not delivered at all, whatever the reason; default: queue.give_up",
     )
 
     @cached_property
