@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,9 +28,6 @@ _POSTGRESQL_COLLISION: Final = {"40001", "40P01"}
 _NO_OFFSET: Final = " OFFSET ?"
 _ROWS: Final = 32
 """Rows of the longest INSERT or UPDATE, and keys of the longest IN."""
-
-_WORTH_A_TABLE: Final = 3
-"""With fewer rows an UPDATE for each is faster."""
 
 _PREPARED: Final = 512
 """Statements that SQLite keeps prepared: those of one row or key to `_ROWS`, about ten, and the others."""
@@ -222,22 +219,27 @@ class Cursor:
         self._cursor.executemany(statement.sql, rows)
 
     def insert(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert the rows; on SQLite several with each run."""
-        if not self._sqlite:
-            self._cursor.executemany(statement.sql, rows)
-            return
-        for at in range(0, len(rows), _ROWS):
-            some = rows[at : at + _ROWS]
-            self._cursor.execute(_of_rows(statement.sql, len(some)), list(itertools.chain.from_iterable(some)))
+        """Insert the rows."""
+        self._together(statement, rows, _of_rows, least=2)
 
     def update(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
-        """Update by each of the rows; on SQLite by several with each run."""
-        if not self._sqlite or len(rows) < _WORTH_A_TABLE:
+        """Update by each of the rows."""
+        self._together(statement, rows, _from_rows, least=3)
+
+    def _together(
+        self,
+        statement: Statement,
+        rows: Sequence[Sequence[Any]],
+        joined: Callable[[str, int], str],
+        least: int,
+    ) -> None:
+        """Run once for each of the rows; on SQLite several with each run, where that is faster."""
+        if not self._sqlite or len(rows) < least:
             self._cursor.executemany(statement.sql, rows)
             return
         for at in range(0, len(rows), _ROWS):
             some = rows[at : at + _ROWS]
-            self._cursor.execute(_from_rows(statement.sql, len(some)), list(itertools.chain.from_iterable(some)))
+            self._cursor.execute(joined(statement.sql, len(some)), list(chain.from_iterable(some)))
 
     def say(self, sql: str) -> None:
         """Run a statement without values."""
@@ -245,18 +247,19 @@ class Cursor:
 
 
 @cache
-def _of_rows(sql: str, count: int) -> str:
+def _of_rows(sql: str, rows: int) -> str:
     """Return an INSERT of one row as one of so many."""
-    row = sql[sql.rindex("(") :]
-    return sql + f", {row}" * (count - 1)
+    upto, values, rest = sql.partition(" VALUES ")
+    row, end, conflict = rest.partition(")")
+    return f"{upto}{values}{', '.join([row + end] * rows)}{conflict}"
 
 
 @cache
-def _from_rows(sql: str, count: int) -> str:
+def _from_rows(sql: str, rows: int) -> str:
     """Return an UPDATE by one row of values as one by so many, which stand in a table."""
-    numbers = itertools.count(1)
+    numbers = count(1)
     row = f"({', '.join('?' * sql.count('?'))})"
-    table = f" FROM (VALUES {', '.join([row] * count)}) WHERE "
+    table = f" FROM (VALUES {', '.join([row] * rows)}) WHERE "
     return re.sub(r"\?", lambda _: f"column{next(numbers)}", sql).replace(" WHERE ", table, 1)
 
 

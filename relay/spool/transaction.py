@@ -62,7 +62,7 @@ class Transaction:
         """Write what goes with every transaction: the counts changed, and the identifiers' mark."""
         changed = sorted((key, total) for key, total in self.deltas.items() if total)
         if changed:
-            self.cursor.many(self.statements.count, [(*key, total) for key, total in changed])
+            self.cursor.insert(self.statements.count, [(*key, total) for key, total in changed])
         mark = self.identifiers.next_mark()
         if mark is not None:
             self.cursor.run(self.statements.mark, (self.identifiers.mark_name, str(mark)))

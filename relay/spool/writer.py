@@ -236,10 +236,9 @@ class Writer:
                     self._held_over = some[at:]
                     return True
                 group.append(unit)
-            try:
-                some = self._units.get_nowait()
-            except queue.Empty:
+            if self._units.empty():
                 return True
+            some = self._units.get()
         if group:
             self._units.put(None)
         return bool(group)
