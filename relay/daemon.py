@@ -21,6 +21,7 @@ from relay.config.whole import whole
 from relay.control.alert_memory import AlertMemory
 from relay.control.answers import Answers
 from relay.control.changed_files import ChangedFiles
+from relay.control.clock_watch import ClockWatch
 from relay.control.life import RunningLife
 from relay.control.lookout import Lookout
 from relay.control.socket import ControlServer
@@ -29,6 +30,7 @@ from relay.inbound.listeners import InboundError, Listeners
 from relay.journal import Journal
 from relay.metrics import Metrics
 from relay.spool.contract import SpoolError
+from relay.spool.records import Selection
 from relay.spool.store import Spool
 from relay.transfer.dispatcher import Dispatcher
 from relay.transfer.webhook import Webhook
@@ -165,6 +167,7 @@ class Daemon:
         memory = AlertMemory(settings.state_dir, self.journal)
         lookout = Lookout(lambda: self._settings, self._life, self._dispatcher.alerts, memory)
         await self._keep(exits, "lookout", lookout.run)
+        await self._keep(exits, "clock", ClockWatch(self._retry_all, self.journal).run)
         await self._keep(exits, "spool", lambda: self._give_up_on_spool(over))
         await self._keep(exits, "reload", lambda: self._reload_on(hang_up))
         self.journal.told("started", version=VERSION, pid=os.getpid())
@@ -264,6 +267,12 @@ class Daemon:
         exits.push_async_callback(end)
 
     # ---- what happens meanwhile --------------------------------------------------------------------
+
+    async def _retry_all(self) -> int:
+        changed = await self._spool.inspection.change("retry", Selection())
+        for name in self._settings.upstream:
+            self._dispatcher.nudge(name)
+        return changed
 
     async def _reload_on(self, hang_up: asyncio.Event) -> None:
         while True:
