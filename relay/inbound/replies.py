@@ -112,7 +112,7 @@ def unknown_parameter(keyword: str) -> Reply:
 
 def queued(message_id: str) -> Reply:
     """The one reply by which we take responsibility."""
-    return reply(250, "2.0.0", f"Ok: queued as {message_id}")
+    return Reply(250, OK.status, f"Ok: queued as {message_id}")
 
 
 def sender_rejected(sender: Mailbox | None, upstream: str, allowed: Iterable[str]) -> Reply:
