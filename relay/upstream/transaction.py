@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 
 from relay.envelope import Content, Envelope
 from relay.reply import Reply, reply
@@ -158,10 +157,10 @@ class Transaction:
         self.phase = Phase.CONTENT
         stuffing = DotStuffing()
         held = memoryview(b"")
-        async with contextlib.aclosing(self._chunks()) as chunks:
-            async for chunk in chunks:
-                await self._write(held)
-                held = memoryview(stuffing.stuffed(chunk))
+        chunks = self._content.chunks()
+        while (chunk := await self._next_of(chunks)) is not None:
+            await self._write(held)
+            held = memoryview(stuffing.stuffed(chunk))
         cut = max(len(held) - PIECE, 0)
         await self._write(held[:cut])
         if not self._clearance.before_final_dot():
@@ -177,10 +176,9 @@ class Transaction:
             self._connection.abort()
         return said
 
-    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+    async def _next_of(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         try:
-            async for chunk in self._content.chunks():
-                yield chunk
+            return await anext(chunks, None)
         except Exception as error:
             # The content is somebody else's, who may fail in any way; nothing of the message must be taken then.
             raise self._end(Cause.CONTENT_UNREADABLE) from error
