@@ -13,6 +13,8 @@ from relay.spool.notation import message_row, recipient_rows, spooled_message, s
 from relay.spool.records import Claim, Lease, RecipientState
 from relay.spool.transaction import Transaction
 
+_QUEUED, _IN_FLIGHT = RecipientState.QUEUED.value, RecipientState.IN_FLIGHT.value
+
 
 @dataclass(frozen=True, slots=True)
 class Handing:
@@ -66,10 +68,10 @@ def put(transaction: Transaction, parcels: Sequence[Parcel]) -> list[None]:
         upstream, handing = parcel.arrival.candidates[0], parcel.handing
         transaction.count_message(parcel.arrival.origin.client, 1)
         if handing is not None:
-            transaction.count(upstream, RecipientState.IN_FLIGHT.value, len(parcel.recipients))
+            transaction.count(upstream, _IN_FLIGHT, len(parcel.recipients))
             handed.append((handing, _claim_of(transaction, parcel, handing)))
             continue
-        transaction.count(upstream, RecipientState.QUEUED.value, len(parcel.recipients))
+        transaction.count(upstream, _QUEUED, len(parcel.recipients))
         transaction.expect(upstream, parcel.due_at)
         transaction.kept += [(key, octets) for key, number, octets in parcel.chunks if number == 0]
     if handed:

@@ -51,9 +51,9 @@ def settle(transaction: Transaction, asked: Sequence[Settling]) -> list[bool]:
         notices += one.notices
         if len(changed) < len(one.claim.recipients):
             forgotten.append(one)
-        final = [row[0] in _FINAL for row in changed]
-        if any(final):
-            certain = one.claim.whole and all(final) and len(final) == len(one.claim.recipients)
+        final = sum(row[0] in _FINAL for row in changed)
+        if final:
+            certain = one.claim.whole and final == len(one.claim.recipients)
             endings[one.claim.message.id] = _ending(one.claim, certain=certain)
     cursor.update(statements.settle, rows)
     for one in forgotten:
@@ -74,6 +74,7 @@ def _ending(claim: Claim, *, certain: bool) -> Ending:
 
 
 _REPLY = 4
+_IN_FLIGHT = RecipientState.IN_FLIGHT.value
 _FINAL = {state.value for state in RecipientState if not state.waiting}
 
 
@@ -93,7 +94,7 @@ def _rows(transaction: Transaction, asked: Settling, wish: str | None) -> list[t
         if wish is not None and settlement.state is RecipientState.QUEUED:
             state, reason = wish, HoldReason.OPERATOR if wish == RecipientState.HELD else None
         next_attempt_at = _next_attempt_at(transaction, row, settlement)
-        transaction.count(claim.upstream, RecipientState.IN_FLIGHT.value, -1)
+        transaction.count(claim.upstream, _IN_FLIGHT, -1)
         if state not in _FINAL:
             transaction.count(upstream, state, 1)
         if state == RecipientState.QUEUED:
