@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.config.problems import ConfigError
+from relay.folder import put_in_place
 
 _CURES: Final = {
     errno.EACCES: "run as root, or as the user that owns it",
@@ -35,15 +36,10 @@ def make(path: Path, octets: bytes) -> None:
             file.write(octets)
             file.flush()
             os.fsync(descriptor)
-        draft.replace(path)
+        put_in_place(draft, path)
     except OSError:
         draft.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def give_to_owner(descriptor: int, folder: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from relay.folder import put_in_place
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database, trouble
 from relay.spool.invariants import RECOUNT
@@ -52,7 +53,7 @@ def salvage(place: Place, target: Path) -> Iterator[Lost]:
     except sqlite3.Error as error:
         raise trouble(error) from error
     else:
-        unfinished.replace(target)
+        put_in_place(unfinished, target)
     finally:
         # Under its name it stands only when it is whole: what was broken off lacks mail, and has some in it.
         _remove(unfinished)

@@ -17,6 +17,7 @@ from typing import Final
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from relay.folder import put_in_place
 from relay.logs import Log
 from relay.spool.contract import SpoolError
 from relay.spool.database import Cursor, Database, trouble
@@ -103,7 +104,7 @@ def back_up(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(unfinished)) as new:
         old.backup(new)
     unfinished.chmod(source.stat().st_mode)
-    unfinished.replace(target)
+    put_in_place(unfinished, target)
 
 
 def _change(database: Database, connection: Connection, head: str, scripts: Path) -> None:

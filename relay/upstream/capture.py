@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.envelope import Content, Envelope
+from relay.folder import keep_names
 from relay.reply import Reply, reply
 from relay.upstream.contract import Cause, Clearance, Conversation, Phase
 from relay.upstream.failures import reply_for
@@ -118,11 +119,7 @@ class Capture:
             os.close(descriptor)
         (self.directory / "tmp" / unique).rename(self.directory / "new" / unique)
         for folder in ("envelope", "new"):
-            directory = os.open(self.directory / folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            keep_names(self.directory / folder)
 
 
 def _unique_name() -> str:
