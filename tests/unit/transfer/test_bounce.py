@@ -195,6 +195,7 @@ def test_a_success() -> None:
     group = _groups(report)[1]
     assert (group["Action"], group["Status"]) == ("relayed", "2.0.0")
     assert diagnosis_for("relayed", "", {}).cause in _text(report)
+    assert "tried again" not in _text(report)
 
 
 def test_international_addresses() -> None:
