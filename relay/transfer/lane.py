@@ -14,7 +14,7 @@ from relay.transfer.alerts import Alerts
 from relay.transfer.attempts import Attempts
 from relay.transfer.clock import steady_clock
 from relay.transfer.custody import Custody
-from relay.transfer.deadline import within_deadline
+from relay.transfer.deadline import past_deadline, within_deadline
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Relayed
 from relay.transfer.overdue import Overdue, missed
@@ -251,7 +251,8 @@ class Lane:
         if not await self._probed():
             return
         claims = await self._claim(1, self._settings.recipients_per_message)
-        while claims and missed(claims[0], self._around.clock()):
+        # The time held is known when it ends, so that only a deadline of the client's own can be judged now.
+        while claims and past_deadline(claims[0], self._around.settings, self._around.clock()):
             await self._overdue.expire(claims)
             claims = await self._claim(1, self._settings.recipients_per_message)
         if claims:

@@ -101,6 +101,21 @@ async def test_a_gate_survives_a_restart_and_time_held_does_not_count(tmp_path: 
         assert actor.probes == 1
 
 
+async def test_a_probe_is_made_with_what_is_not_past_its_clients_deadline(tmp_path: Path) -> None:
+    queue = {"retry_first": 1.0, "retry_most": 1.0}
+    settings = settings_of(tmp_path, {"isp": SMTP}, client={"deadline": "2s"}, queue=queue)
+    actor = Actor("isp", always=PASSWORD_REFUSED)
+    async with Stage(tmp_path, settings, actor) as stage:
+        late = await stage.put("late@far.test", sender="late@clinic.test")
+        await until(lambda: stage.spool.outgoing.gate("isp"), "the hold")
+        other = await stage.put("other@far.test", client="portal", give_up=0.8)
+        await until(lambda: _gate(stage, "isp").since_at + 2000 < time.time_ns() // 1_000_000, "the deadline")
+        actor.always = taken
+        await stage.settled(late, "failed")
+        await stage.settled(other, "relayed")
+        assert "late@far.test" not in [str(one.envelope.recipients[0].forward_path) for one in actor.offers]
+
+
 async def test_only_this_from_is_held(tmp_path: Path) -> None:
     actor = Actor("m365", SEND_AS)
     async with Stage(tmp_path, settings_of(tmp_path, {"m365": M365}), actor) as stage:
