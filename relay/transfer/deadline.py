@@ -1,4 +1,4 @@
-"""A client's own deadline, which unlike `queue.give_up` does not stand still while its upstream is held. Pure."""
+"""When a claim is over: while its upstream is held `queue.give_up` stands still, and a client's deadline does not."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def within_deadline(claim: Claim, settings: Settings) -> Claim:
     return replace(claim, recipients=rows)
 
 
-def past_deadline(claim: Claim, settings: Settings, now: int) -> bool:
-    """Return whether the client's own deadline is over, and nobody has asked for an attempt since."""
-    over_at = _deadline_of(claim, settings)
-    return over_at is not None and all(row.next_attempt_at < over_at <= now for row in claim.recipients)
+def while_held(claim: Claim, since_at: int, now: int) -> Claim:
+    """Return the claim of an upstream that has been held since then: the time does not count, though it goes on."""
+    held = now - max(since_at, claim.message.accepted_at)
+    rows = tuple(replace(row, give_up_at=row.give_up_at + held) for row in claim.recipients)
+    return replace(claim, recipients=rows)
 
 
 def _deadline_of(claim: Claim, settings: Settings) -> int | None:

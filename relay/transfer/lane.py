@@ -14,7 +14,7 @@ from relay.transfer.alerts import Alerts
 from relay.transfer.attempts import Attempts
 from relay.transfer.clock import steady_clock
 from relay.transfer.custody import Custody
-from relay.transfer.deadline import past_deadline, within_deadline
+from relay.transfer.deadline import while_held, within_deadline
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Relayed
 from relay.transfer.overdue import Overdue, missed
@@ -221,9 +221,11 @@ class Lane:
         return messages, recipients
 
     async def _claim(self, messages: int, recipients: int) -> Sequence[Claim]:
-        settings = self._around.settings
-        found = await self._around.outgoing.claim(self.name, messages, recipients)
-        claims = [within_deadline(claim, settings) for claim in found]
+        settings, gate, now = self._around.settings, self.standing.gate, self._around.clock()
+        claims = await self._around.outgoing.claim(self.name, messages, recipients)
+        if gate is not None:
+            claims = [while_held(claim, gate.since_at, now) for claim in claims]
+        claims = [within_deadline(claim, settings) for claim in claims]
         self._custody.take(claims)
         return claims
 
@@ -251,8 +253,7 @@ class Lane:
         if not await self._probed():
             return
         claims = await self._claim(1, self._settings.recipients_per_message)
-        # The time held is known when it ends, so that only a deadline of the client's own can be judged now.
-        while claims and past_deadline(claims[0], self._around.settings, self._around.clock()):
+        while claims and missed(claims[0], self._around.clock()):
             await self._overdue.expire(claims)
             claims = await self._claim(1, self._settings.recipients_per_message)
         if claims:

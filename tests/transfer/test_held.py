@@ -101,6 +101,15 @@ async def test_a_gate_survives_a_restart_and_time_held_does_not_count(tmp_path: 
         assert actor.probes == 1
 
 
+async def test_what_waited_long_for_a_held_upstream_is_not_given_up_by_the_first_attempt(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, {"isp": SMTP}, queue={"retry_first": 1.0, "retry_most": 1.0})
+    actor = Actor("isp", PASSWORD_REFUSED, taken, final(451, "4.3.2 Try again later"))
+    async with Stage(tmp_path, settings, actor) as stage:
+        id_ = await stage.put("a@far.test", give_up=0.8)
+        await stage.settled(id_, "relayed")
+        assert await stage.events(id_) == ["accepted", "deferred", "deferred", "relayed"]
+
+
 async def test_a_probe_is_made_with_what_is_not_past_its_clients_deadline(tmp_path: Path) -> None:
     queue = {"retry_first": 1.0, "retry_most": 1.0}
     settings = settings_of(tmp_path, {"isp": SMTP}, client={"deadline": "2s"}, queue=queue)

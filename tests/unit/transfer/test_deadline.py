@@ -11,7 +11,7 @@ import pytest
 from relay.config.settings import Settings
 from relay.envelope import WholeContent
 from relay.spool.records import Claim, Lease
-from relay.transfer.deadline import past_deadline, within_deadline
+from relay.transfer.deadline import while_held, within_deadline
 from tests.unit.transfer.made import ACCEPTED_AT, HOUR, message, row
 
 DAYS_5 = 120 * HOUR
@@ -61,17 +61,14 @@ def test_of_a_client_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "next_attempt_at", "now", "past"),
+    ("since_at", "over_at"),
     [
-        ({"deadline": "12h"}, ACCEPTED_AT, ACCEPTED_AT + 12 * HOUR - 1, False),
-        ({"deadline": "12h"}, ACCEPTED_AT, ACCEPTED_AT + 12 * HOUR, True),
-        # Somebody wants it to be tried all the same.
-        ({"deadline": "12h"}, ACCEPTED_AT + 13 * HOUR, ACCEPTED_AT + 13 * HOUR, False),
-        # How long its upstream was held, nobody knows before that is over.
-        ({}, ACCEPTED_AT, ACCEPTED_AT + 2 * DAYS_5, False),
+        (ACCEPTED_AT - 5 * HOUR, ACCEPTED_AT + DAYS_5 + 20 * HOUR),
+        (ACCEPTED_AT + 8 * HOUR, ACCEPTED_AT + DAYS_5 + 12 * HOUR),
     ],
 )
-def test_whether_it_is_over(client: dict[str, Any], next_attempt_at: int, now: int, past: bool) -> None:
-    claim = _claim(ACCEPTED_AT + DAYS_5)
-    due = replace(claim, recipients=tuple(replace(one, next_attempt_at=next_attempt_at) for one in claim.recipients))
-    assert past_deadline(due, _settings(client), now) is past
+def test_the_time_held_until_now_does_not_count(since_at: int, over_at: int) -> None:
+    claim = while_held(_claim(ACCEPTED_AT + DAYS_5), since_at, ACCEPTED_AT + 20 * HOUR)
+    assert [one.give_up_at for one in claim.recipients] == [over_at, over_at]
+    kept = within_deadline(claim, _settings({"deadline": "12h"}))
+    assert [one.give_up_at for one in kept.recipients] == [ACCEPTED_AT + 12 * HOUR] * 2
