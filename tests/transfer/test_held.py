@@ -103,9 +103,9 @@ async def test_a_gate_survives_a_restart_and_time_held_does_not_count(tmp_path: 
 
 async def test_what_waited_long_for_a_held_upstream_is_not_given_up_by_the_first_attempt(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, {"isp": SMTP}, queue={"retry_first": 1.0, "retry_most": 1.0})
-    actor = Actor("isp", PASSWORD_REFUSED, taken, final(451, "4.3.2 Try again later"))
+    actor = Actor("isp", PASSWORD_REFUSED, PASSWORD_REFUSED, taken, final(451, "4.3.2 Try again later"))
     async with Stage(tmp_path, settings, actor) as stage:
-        id_ = await stage.put("a@far.test", give_up=0.8)
+        id_ = await stage.put("a@far.test", give_up=1.6)
         await stage.settled(id_, "relayed")
         assert await stage.events(id_) == ["accepted", "deferred", "deferred", "relayed"]
 
