@@ -2,10 +2,9 @@
 the memory of a relay whose clients connect anew for each message."""
 
 import asyncio
-import contextlib
 import gc
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from relay.inbound.transaction import Transaction
 from tests.dialogue.entrance import client_context, entrance
 from tests.dialogue.loops import on_both_loops
 from tests.dialogue.visitor import Visitor
+from tests.rig.collection import no_collection
 
 _OF_A_CONNECTION = (Protocol, Session, Login, Transaction, Reception, Heading)
 _CONTENT = "Subject: x\r\n\r\nbody\r\n."
@@ -26,16 +26,6 @@ DOORS = {
     "door": {"address": "127.0.0.1:0", "require_tls": False},
     "tls": {"address": "127.0.0.1:0", "security": "implicit"},
 }
-
-
-@contextlib.contextmanager
-def no_collection() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def left() -> list[str]:

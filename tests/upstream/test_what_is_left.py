@@ -1,29 +1,18 @@
 """Nothing of a connection to a provider outlives it: TLS holds a third of a MiB for each."""
 
 import asyncio
-import contextlib
 import gc
 import ssl
-from collections.abc import Iterator
 
 import pytest
 
 from relay.upstream.connection import Connection
 from relay.upstream.protocol import UpstreamProtocol
 from tests.rig.certificate import CertificateAuthority, Leaf
+from tests.rig.collection import no_collection
 from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
 from tests.upstream.offering import MESSAGE, Cleared, envelope, smarthost
-
-
-@contextlib.contextmanager
-def no_collection() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def left() -> list[str]:
