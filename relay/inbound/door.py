@@ -35,33 +35,48 @@ class Door:
         self._bound = bound
         self._made = made
         self._pending: set[asyncio.Task[None]] = set()
-        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+        # A task that is cancelled before its first step never hears of its socket.
+        self._unmet: set[socket.socket] = set()
+        self._pausing: asyncio.TimerHandle | None = None
+        self._watch()
 
     def close(self) -> None:
         """Accept no more, and drop those that have not come in yet."""
-        self._accepting.cancel()
         # asyncio would do so only after the socket is closed, and then to whatever has got its number.
         asyncio.get_running_loop().remove_reader(self._bound)
+        if self._pausing:
+            self._pausing.cancel()
         for task in self._pending:
             task.cancel()
+        for accepted in self._unmet:
+            accepted.close()
+        self._unmet.clear()
 
-    async def _accept(self) -> None:
+    def _watch(self) -> None:
+        asyncio.get_running_loop().add_reader(self._bound, self._accept)
+
+    def _accept(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, place = await loop.sock_accept(self._bound)
-            except OSError as error:  # out of descriptors, or a connection that was gone already
-                _log.write(logging.WARNING, "accept", {"listener": self._listener.name, "error": type(error).__name__})
-                await asyncio.sleep(_PAUSE)
-                continue
-            if len(self._pending) >= self._listener.settings.max_connections:
-                accepted.close()
-                continue
-            task = loop.create_task(self._admit(accepted, str(place[0])))
-            self._pending.add(task)
-            task.add_done_callback(self._pending.discard)
+        try:
+            accepted, place = self._bound.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # it was gone already
+            return
+        except OSError as error:  # out of descriptors
+            _log.write(logging.WARNING, "accept", {"listener": self._listener.name, "error": type(error).__name__})
+            loop.remove_reader(self._bound)
+            self._pausing = loop.call_later(_PAUSE, self._watch)
+            return
+        if len(self._pending) >= self._listener.settings.max_connections:
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        self._unmet.add(accepted)
+        task = loop.create_task(self._admit(accepted, str(place[0])))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
 
     async def _admit(self, accepted: socket.socket, peer: str) -> None:
+        self._unmet.discard(accepted)
         address: IPAddress | None = None
         if self._listener.settings.proxy_protocol:
             try:
@@ -86,6 +101,9 @@ class Door:
         if implicit and context is None:
             accepted.close()
             return
+        if context is None and (this := asyncio.current_task()):
+            # Of one that is cancelled now, uvloop would close the socket and not tell the protocol.
+            self._pending.discard(this)
         timeout = listener.handshake_timeout if context else None
         try:
             await loop.connect_accepted_socket(

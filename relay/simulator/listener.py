@@ -26,7 +26,9 @@ class Listener:
         self._converse = converse
         self._too_many = too_many
         self._places: list[tuple[str, int, ssl.SSLContext | None]] = []
-        self._accepting: list[asyncio.Task[None]] = []
+        self._listening: list[socket.socket] = []
+        # A task that is cancelled before its first step never hears of its socket.
+        self._unserved: set[socket.socket] = set()
         self._connections: dict[asyncio.Task[None], Connection] = {}
 
     @property
@@ -42,7 +44,7 @@ class Listener:
 
     def reopen(self) -> None:
         """Listen again where `close` ended it; raises OSError where somebody else has the port by now."""
-        if not self._accepting:
+        if not self._listening:
             for place in self._places:
                 self._listen(*place)
 
@@ -54,11 +56,18 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening and cut every connection off; returns when nothing is left of them."""
-        await _ended(*self._accepting)
-        self._accepting.clear()
+        for listening in self._listening:
+            asyncio.get_running_loop().remove_reader(listening)
+            listening.close()
+        self._listening.clear()
         self.hang_up()
         connections = tuple(self._connections.values())
-        await _ended(*self._connections)
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        for accepted in self._unserved:
+            accepted.close()
+        self._unserved.clear()
         await asyncio.gather(*(connection.closed.wait() for connection in connections if connection.opened))
         # A transport that was cut off in its handshake is closed in the loop's next rounds.
         for _ in range(3):
@@ -68,30 +77,42 @@ class Listener:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=512)
         listening.setblocking(False)
-        self._accepting.append(asyncio.get_running_loop().create_task(self._accept(listening, context)))
+        self._listening.append(listening)
+        self._watch(listening, context)
         return int(listening.getsockname()[1])
 
-    async def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+    def _watch(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+        if listening in self._listening:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening, context)
+
+    def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
-        with listening:
-            while True:
-                try:
-                    accepted, _ = await loop.sock_accept(listening)
-                except OSError:
-                    await asyncio.sleep(_OUT_OF_FILES)
-                    continue
-                connection = Connection()
-                task = loop.create_task(self._serve(connection, accepted, context))
-                self._connections[task] = connection
-                task.add_done_callback(self._over)
+        try:
+            accepted, _ = listening.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            loop.remove_reader(listening)
+            loop.call_later(_OUT_OF_FILES, self._watch, listening, context)
+            return
+        accepted.setblocking(False)
+        self._unserved.add(accepted)
+        connection = Connection()
+        task = loop.create_task(self._serve(connection, accepted, context))
+        self._connections[task] = connection
+        task.add_done_callback(self._over)
 
     async def _serve(self, connection: Connection, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
+        self._unserved.discard(accepted)
         timeout = _HANDSHAKE if context is not None else None
         try:
             await loop.connect_accepted_socket(lambda: connection, accepted, ssl=context, ssl_handshake_timeout=timeout)
         except (OSError, TimeoutError):
             return
+        except asyncio.CancelledError:
+            connection.connection_lost(None)  # uvloop closes the socket and does not say so
+            raise
         try:
             if len(self._connections) <= _MOST:
                 await self._converse(connection)
@@ -108,9 +129,3 @@ class Listener:
         if not task.cancelled() and (error := task.exception()) is not None:
             said = {"message": "a simulated conversation failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(said)
-
-
-async def _ended(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

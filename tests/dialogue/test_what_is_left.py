@@ -3,7 +3,9 @@ the memory of a relay whose clients connect anew for each message."""
 
 import asyncio
 import gc
+import socket
 import ssl
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tests.rig.collection import no_collection
 
 _OF_A_CONNECTION = (Protocol, Session, Login, Transaction, Reception, Heading)
 _CONTENT = "Subject: x\r\n\r\nbody\r\n."
+_PROXIED = {"address": "127.0.0.1:0", "proxy_protocol": True, "proxy_from": ["127.0.0.1"]}
 DOORS = {
     "door": {"address": "127.0.0.1:0", "require_tls": False},
     "tls": {"address": "127.0.0.1:0", "security": "implicit"},
@@ -91,8 +94,10 @@ async def speaks_no_tls(visitor: Visitor) -> None:
     await visitor.ended()
 
 
-async def nothing_is_left() -> None:
+async def nothing_is_left(*, collecting: bool = False) -> None:
     for _ in range(500):
+        if collecting:
+            gc.collect()
         if not left():
             return
         await asyncio.sleep(0.02)
@@ -120,3 +125,19 @@ async def test_nothing_of_implicit_tls_waits_for_a_collection(tmp_path: Path) ->
             await nothing_is_left()
             assert await (await Visitor.connect(at.port("tls"), first=b"EHLO pc\r\n")).ended()
             await nothing_is_left()
+
+
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("door", ["tls", "proxied"])
+@on_both_loops
+async def test_closing_while_a_connection_comes_in_leaves_nothing(tmp_path: Path, door: str, turns: int) -> None:
+    with warnings.catch_warnings(record=True) as unclosed:
+        warnings.simplefilter("always")
+        async with entrance(tmp_path, {"listener": DOORS | {"proxied": _PROXIED}}) as at:
+            with socket.create_connection(("127.0.0.1", at.port(door))) as client:
+                client.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 40000 25\r\n")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                at.listeners.stop_accepting()
+            await nothing_is_left(collecting=True)
+    assert [str(one.message) for one in unclosed] == []

@@ -9,6 +9,7 @@ import ssl
 import time
 import tomllib
 import urllib.request
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 import requests
 import uvloop
 
+from relay.simulator.connection import Connection
+from relay.simulator.listener import Listener
 from relay.simulator.mailbox import ReceivedMessage
 from relay.simulator.options import Options
 from relay.simulator.relay_toml import environment, relay_toml
@@ -150,6 +153,29 @@ def test_rude_clients_leave_nothing_behind(
         runner.run(run_story())
     gc.collect()
     assert troubles == []
+
+
+@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_closing_while_a_connection_comes_in_leaves_no_socket(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], turns: int
+) -> None:
+    async def converse(connection: Connection) -> None:
+        await connection.closed.wait()
+
+    async def closed_meanwhile() -> None:
+        listener = Listener(converse)
+        port = listener.open("127.0.0.1", 0)
+        with socket.create_connection(("127.0.0.1", port)):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await listener.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner, warnings.catch_warnings(record=True) as unclosed:
+        warnings.simplefilter("always")
+        runner.run(closed_meanwhile())
+        gc.collect()
+    assert [str(one.message) for one in unclosed] == []
 
 
 async def test_a_taken_port_is_an_os_error_and_leaves_nothing(simulator: Simulator) -> None:
