@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from relay.message.line_dots import line_dot
+
 _END: Final = b"\r\n.\r\n"
 _DOT: Final = b"\n."
 
@@ -32,7 +34,7 @@ class DotReader:
             self._virtual = 0
         octets = self._held + octets
         # The first line that begins with a dot is mostly the end, so that one search does for both.
-        dot = octets.find(_DOT)
+        dot = line_dot(octets)
         end = octets.find(_END, max(dot - 1, 0)) if dot >= 0 else -1
         if end >= 0:
             after: bytes | None = octets[end + 5 :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from relay.message.line_dots import line_dot
+
 
 class DotStuffing:
     """Doubles the dot at the beginning of each line, wherever the pieces are cut."""
@@ -12,7 +14,7 @@ class DotStuffing:
 
     def stuffed(self, piece: bytes) -> bytes:
         """Return the next piece as it goes over the wire."""
-        out = piece.replace(b"\r\n.", b"\r\n..")
+        out = piece.replace(b"\r\n.", b"\r\n..") if line_dot(piece) >= 0 else piece
         # The CRLF may have come with the piece before, whole or its CR alone; the dot is then first or second.
         seam = (self._before + piece[:2]).find(b"\r\n.")
         if seam >= 0:
