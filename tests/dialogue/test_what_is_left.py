@@ -127,7 +127,7 @@ async def test_nothing_of_implicit_tls_waits_for_a_collection(tmp_path: Path) ->
             await nothing_is_left()
 
 
-@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("turns", range(4))
 @pytest.mark.parametrize("door", ["tls", "proxied"])
 @on_both_loops
 async def test_closing_while_a_connection_comes_in_leaves_nothing(tmp_path: Path, door: str, turns: int) -> None:

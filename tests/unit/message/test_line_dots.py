@@ -15,8 +15,8 @@ def test_as_the_plain_search_says(pieces: list[bytes], kilobytes: int) -> None:
     assert line_dot(octets) == octets.find(b"\n.")
 
 
-@pytest.mark.parametrize("before", [8190, 8191, 8192, 8193, 20_000])
-@pytest.mark.parametrize("dots", [0, 31, 32, 33, 500])
+@pytest.mark.parametrize("before", [8190, 8191, 8192, 20_000])
+@pytest.mark.parametrize("dots", [0, 31, 32, 33])
 @pytest.mark.parametrize("end", [b"", b"\n.", b"\n.\n.", b"\n", b"."])
 def test_near_and_far_and_behind_many_dots(before: int, dots: int, end: bytes) -> None:
     octets = b"x" * before + b"a.b" * dots + end
