@@ -6,18 +6,17 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+"
+# Classes are written by the ASCII that is not in them: re takes milliseconds for each that names all of Unicode.
+_ATOM = r'[^\x00-\x20()<>\[\]:;@\\,."\x7f]+'
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
-_QUOTED_STRING = re.compile(r'"(?:[\x20!#-\[\]-~\x80-\U0010ffff]|\\[\x20-~])*"')
-_DOMAIN = re.compile(
-    r"(?=.{1,255}\Z)(?:[A-Za-z0-9_\x80-\U0010ffff](?:[A-Za-z0-9_\-\x80-\U0010ffff]{0,61}[A-Za-z0-9_\x80-\U0010ffff])?)"
-    r"(?:\.[A-Za-z0-9_\x80-\U0010ffff](?:[A-Za-z0-9_\-\x80-\U0010ffff]{0,61}[A-Za-z0-9_\x80-\U0010ffff])?)*"
-)
+_QUOTED_STRING = re.compile(r'"(?:[^\x00-\x1f"\\\x7f]|\\[\x20-~])*"')
+_LETTER = r"[^\x00-/:-@\[-^`{-\x7f]"
+_LETTER_OR_HYPHEN = r"[^\x00-,./:-@\[-^`{-\x7f]"
+_LABEL = rf"{_LETTER}(?:{_LETTER_OR_HYPHEN}{{0,61}}{_LETTER})?"
+_DOMAIN = re.compile(rf"(?=.{{1,255}}\Z){_LABEL}(?:\.{_LABEL})*")
 _ADDRESS_LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]")
 _SOURCE_ROUTE = re.compile(r"@[^:@,\s]+(?:,@[^:@,\s]+)*:")
-_IN_TEXT = re.compile(
-    r"[^\s<>()\[\]:;,\"'=]+@(?:[A-Za-z0-9_\x80-\U0010ffff][A-Za-z0-9_.\-\x80-\U0010ffff]*|\[[^\]\s]*\])"
-)
+_IN_TEXT = re.compile(rf"[^\s<>()\[\]:;,\"'=]+@(?:{_LETTER}[^\x00-,/:-@\[-^`{{-\x7f]*|\[[^\]\s]*\])")
 
 Disclosure: TypeAlias = Literal["full", "masked", "none"]
 """How much of an address a log may show: all, the first character and the domain, or nothing."""

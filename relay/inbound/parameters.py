@@ -18,7 +18,7 @@ _PATH: Final = re.compile(
     r'<((?:"[^"\\]*+(?:\\.[^"\\]*+)*"|[^">]++)*)>(?:[ \t]+(.*))?|([^\s<>]+)(?:[ \t]+(.*))?', re.DOTALL
 )
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
-_UTF8_XTEXT: Final = re.compile(r"[!-*,-<>-~\x80-\U0010ffff]+|(?:[!-*,-<>-~]|\+[0-9A-F]{2}|\\x\{[0-9A-F]+\})+")
+_UTF8_XTEXT: Final = re.compile(r"[^\x00-\x20+=\x7f]+|(?:[!-*,-<>-~]|\+[0-9A-F]{2}|\\x\{[0-9A-F]+\})+")
 _LARGEST_CHUNK: Final = 1 << 40
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 

@@ -13,13 +13,14 @@ COMMAND_LIMIT = 512
 LIMITS: Mapping[str, int] = {"MAIL": 1_200, "RCPT": 1_126, "AUTH": 12_288}
 """MAIL: SIZE 26, BODY 17, SMTPUTF8 10, RET and ENVID 135, AUTH 500; RCPT: NOTIFY and ORCPT 613; AUTH: RFC 4954 §4."""
 
-_ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+"
-_LOCAL_PART = rf"(?:{_ATOM}(?:\.{_ATOM})*|\"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*\")"
-_LABEL = r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9\-\u0080-\U0010ffff]*[A-Za-z0-9\u0080-\U0010ffff])?"
+_ATOM = r'[^\x00-\x20()<>\[\]:;@\\,."\x7f]+'
+_LOCAL_PART = rf"(?:{_ATOM}(?:\.{_ATOM})*|\"(?:[^\x00-\x1f\"\\\x7f]|\\[ -~])*\")"
+_LETTER = r"[^\x00-/:-@\[-`{-\x7f]"
+_LABEL = rf"{_LETTER}(?:[^\x00-,./:-@\[-`{{-\x7f]*{_LETTER})?"
 _DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[(?:\d+\.\d+\.\d+\.\d+|IPv6:[0-9A-Fa-f:.]+)\])"
 _MAILBOX = re.compile(rf"(?P<local>{_LOCAL_PART})@(?P<domain>{_DOMAIN})")
 _PATH = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^<>" ])*)>(?: (.*))?')
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U0010ffff]+))?")
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f]+))?")
 _HELO_NAME = re.compile(rf"{_DOMAIN}")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _SIZE = re.compile(r"\d{1,20}")
