@@ -22,10 +22,15 @@ def _status(words: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         arguments = arguments_from(words)
+        # What is loaded stays: looking for garbage in it takes a tenth of the time. The daemon begins with that again.
+        gc.disable()
         if arguments.serves:
-            return _serve(arguments.config)
+            from relay.daemon import serve
+
+            return serve(arguments.config)
         from relay.cli.command import run
 
+        gc.enable()
         status = run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -37,18 +42,6 @@ def _status(words: list[str]) -> int:
     except Exception as error:
         return _defect(error)
     return status
-
-
-def _serve(config: str | None) -> int:
-    # What a start makes stays: looking for garbage in it takes a tenth of the time. The daemon begins with that again.
-    gc.disable()
-    # structlog takes rich along where it is installed, for coloured tracebacks: 100 ms and 9 MiB that serve has no use
-    # for. A None among the modules makes the import fail, as if it weren't installed.
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    from relay.daemon import serve
-
-    del sys.modules["rich"]
-    return serve(config)
 
 
 def _defect(error: Exception) -> int:

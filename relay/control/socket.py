@@ -10,9 +10,11 @@ import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from relay.journal import Journal
+if TYPE_CHECKING:
+    # Commands only ask; the journal brings logs and metrics along.
+    from relay.journal import Journal
 
 _LONGEST_REQUEST = 64 * 1024
 _NAME = "control.sock"

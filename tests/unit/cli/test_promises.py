@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from typer.core import TyperGroup
 
-from relay.cli.command import app
+from relay.cli.command import application
 
 _ROOT = Path(__file__).parents[3]
 _PROMISED = {"setup", "doctor", "explain"}
@@ -22,7 +22,7 @@ def _texts() -> Iterator[Path]:
 
 
 def test_no_text_names_a_command_that_is_not_there() -> None:
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(application())
     assert isinstance(root, TyperGroup)
     absent = [re.compile(rf"\brelay {word}\b") for word in sorted(_PROMISED - set(root.commands))]
     texts = {path: path.read_text("utf-8") for path in _texts()}

@@ -4,13 +4,13 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from relay.cli.command import app
+from relay.cli.command import application
 from relay.cli.setup.questions import question_of, questions
 from relay.config.settings import UPSTREAM_TYPES
 
 
 def flags() -> set[str]:
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(application())
     assert isinstance(root, TyperGroup)
     return {option for parameter in root.commands["setup"].params for option in parameter.opts}
 
