@@ -16,7 +16,11 @@ _LABEL = rf"{_LETTER}(?:{_LETTER_OR_HYPHEN}{{0,61}}{_LETTER})?"
 _DOMAIN = re.compile(rf"(?=.{{1,255}}\Z){_LABEL}(?:\.{_LABEL})*")
 _ADDRESS_LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]")
 _SOURCE_ROUTE = re.compile(r"@[^:@,\s]+(?:,@[^:@,\s]+)*:")
-_IN_TEXT = re.compile(rf"[^\s<>()\[\]:;,\"'=]+@(?:{_LETTER}[^\x00-,/:-@\[-^`{{-\x7f]*|\[[^\]\s]*\])")
+# Begins where a word does, so that a long word without an address is looked through once.
+_IN_TEXT = re.compile(
+    r'(?:"(?:[^"\\\r\n]|\\[^\r\n]){0,80}"|(?<![^\s<>()\[\]:;,"\'])[^\s<>()\[\]:;,"\'][^\s<>()\[\]:;,"]*)@'
+    rf"(?:{_LETTER}[^\x00-,/:-@\[-^`{{-\x7f]*|\[[^\]\s]*\])"
+)
 
 Disclosure: TypeAlias = Literal["full", "masked", "none"]
 """How much of an address a log may show: all, the first character and the domain, or nothing."""
@@ -70,8 +74,8 @@ def parse_path(text: str) -> Mailbox | None:
 
 
 def shown(address: str, disclosure: Disclosure) -> str:
-    """Return `address` as a log may show it: `a***@clinic.test` when masked, `***` when none."""
-    if disclosure == "full" or not address:
+    """Return `address` as a log may show it: `a***@clinic.test` when masked, `***` when none. `<>` is nobody's."""
+    if disclosure == "full" or address in {"", "<>"}:
         return address
     if disclosure == "none":
         return "***"

@@ -20,7 +20,7 @@ from relay.address import Disclosure, shown, shown_text
 
 Form: TypeAlias = Literal["json", "text"]
 
-_ADDRESSES = frozenset({"sender", "recipient", "username"})
+_ADDRESSES = frozenset({"sender", "recipient", "recipients", "username"})
 _REMEMBERED = 512
 _LIBRARIES = logging.WARNING
 """The least level of libraries' lines, whatever ours: below it several write down what they send and are sent, secrets
@@ -51,7 +51,7 @@ class _Disclosing:
         if isinstance(value, str):
             return self.words(value, key)
         if isinstance(value, (list, tuple)):
-            return [self.disclosed(item) for item in value]
+            return [self.disclosed(item, key) for item in value]
         if isinstance(value, dict):
             return {key: self.disclosed(item) for key, item in value.items()}
         return value
@@ -131,7 +131,7 @@ def _json(value: object, key: str = "") -> str:
     if isinstance(value, str):
         return _quoted(_Output.disclosing.words(value, key))
     if isinstance(value, list):
-        return f"[{', '.join([_json(item) for item in value])}]"
+        return f"[{', '.join([_json(item, key) for item in value])}]"
     return str(value) if type(value) is int else _encoded(_Output.disclosing.disclosed(value))
 
 

@@ -18,6 +18,8 @@ _PATH: Final = re.compile(
     r'<((?:"[^"\\]*+(?:\\.[^"\\]*+)*"|[^">]++)*)>(?:[ \t]+(.*))?|([^\s<>]+)(?:[ \t]+(.*))?', re.DOTALL
 )
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
+# RFC 3461 §4.4: printable ASCII behind the xtext. Servers refuse the whole message for any other.
+_ENVELOPE_ID: Final = re.compile(r"(?:[!-*,-<>-~]|\+(?:[2-6][0-9A-F]|7[0-9A-E]))+")
 _UTF8_XTEXT: Final = re.compile(r"[^\x00-\x20+=\x7f]+|(?:[!-*,-<>-~]|\+[0-9A-F]{2}|\\x\{[0-9A-F]+\})+")
 _LARGEST_CHUNK: Final = 1 << 40
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -115,7 +117,7 @@ def _mail_parameters(found: MailArguments, words: list[str]) -> MailArguments | 
             smtputf8 = True
         elif keyword == "RET" and value is not None and value.upper() in set(DsnReturn):
             dsn_return = DsnReturn(value.upper())
-        elif keyword == "ENVID" and value is not None and len(value) <= 100 and _XTEXT.fullmatch(value):
+        elif keyword == "ENVID" and value is not None and len(value) <= 100 and _ENVELOPE_ID.fullmatch(value):
             envelope_id = value
         elif keyword == "AUTH" and value is not None:
             continue  # RFC 4954 §5: whom a relay we know nothing of vouches for says nothing to us.

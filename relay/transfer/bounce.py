@@ -14,6 +14,7 @@ from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.causes import diagnosis_for
 from relay.diagnosis.diagnosis import Actor, Diagnosis, lines_of
 from relay.diagnosis.names import names_of
+from relay.reply import Reply
 from relay.spool.records import SpooledMessage
 from relay.transfer.dsn import Finding, Notice, NoticeKind
 from relay.transfer.explanation import diagnosis_of_failure
@@ -112,8 +113,10 @@ def _header(notice: Notice, stamp: Stamp, boundary: str) -> bytes:
 
 def _for_people(notice: Notice, message: SpooledMessage, stamp: Stamp, *, whole: bool) -> bytes:
     lines = [f"This is the mail relay {stamp.hostname}.", "", *_wrapped(_OPENINGS[notice.kind]), ""]
+    diagnoses: dict[tuple[str, Reply], Diagnosis] = {}
     for finding in notice.findings:
-        diagnosis = _diagnosis(notice.kind, finding, message, stamp)
+        diagnosis = diagnoses.get(finding.cause) or _diagnosis(notice.kind, finding, message, stamp)
+        diagnoses[finding.cause] = diagnosis
         lines.append(f"<{finding.row.recipient.forward_path}>")
         said = finding.said or finding.reply
         by = f"{said.said_by} said" if said.said_by != "relay" else "What happened"
@@ -138,7 +141,8 @@ def _for_programs(notice: Notice, message: SpooledMessage, stamp: Stamp, *, inte
     if message.envelope_id:
         fields.insert(0, f"Original-Envelope-Id: {_printable(xtext_decoded(message.envelope_id))}")
     fields.append(f"Arrival-Date: {_date(message.accepted_at)}")
-    groups = [fields, *(_recipient_fields(notice.kind, finding, stamp) for finding in notice.findings)]
+    each = (_recipient_fields(notice.kind, one, stamp, international=international) for one in notice.findings)
+    groups = [fields, *each]
     text = "\r\n".join("".join(f"{field}\r\n" for field in group) for group in groups)
     if not international:
         octets = text.encode("ascii", "replace")
@@ -147,11 +151,11 @@ def _for_programs(notice: Notice, message: SpooledMessage, stamp: Stamp, *, inte
     return kind + text.encode()
 
 
-def _recipient_fields(kind: NoticeKind, finding: Finding, stamp: Stamp) -> list[str]:
+def _recipient_fields(kind: NoticeKind, finding: Finding, stamp: Stamp, *, international: bool) -> list[str]:
     row, said = finding.row, finding.said
     fields = []
     if row.recipient.original:
-        fields.append(f"Original-Recipient: {_original_recipient(row.recipient.original)}")
+        fields.append(f"Original-Recipient: {_original_recipient(row.recipient.original, international=international)}")
     path = row.recipient.forward_path
     fields.append(f"Final-Recipient: {'rfc822' if path.ascii else 'utf-8'};{path}")
     fields += [f"Action: {kind}", f"Status: {finding.reply.enhanced}"]
@@ -166,9 +170,12 @@ def _recipient_fields(kind: NoticeKind, finding: Finding, stamp: Stamp) -> list[
     return fields
 
 
-def _original_recipient(original: str) -> str:
+def _original_recipient(original: str, *, international: bool) -> str:
     form, _, value = original.partition(";")
     decoded = unitext_decoded(value) if form.casefold() == "utf-8" else xtext_decoded(value)
+    if not international and not decoded.isascii():
+        # RFC 6533 §4: message/delivery-status has the form for SMTP without SMTPUTF8, which is the one that came.
+        decoded = value
     return f"{_printable(form)};{_printable(decoded)}"
 
 
@@ -193,7 +200,7 @@ def _diagnosis(kind: NoticeKind, finding: Finding, message: SpooledMessage, stam
     names = names_of(stamp.upstream, stamp.settings, message.header_from)
     if kind is not NoticeKind.FAILED:
         return diagnosis_for(kind, "", names)
-    return diagnosis_of_failure(finding.advice, finding.said or finding.reply, stamp.settings, names)
+    return diagnosis_of_failure(*finding.cause, stamp.settings, names)
 
 
 def _explained(diagnosis: Diagnosis) -> Iterable[str]:

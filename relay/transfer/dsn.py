@@ -32,6 +32,11 @@ class Finding:
     said: Reply | None
     advice: str = ""
 
+    @property
+    def cause(self) -> tuple[str, Reply]:
+        """What explains it: findings of which this is the same are explained alike."""
+        return self.advice, self.said or self.reply
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:

@@ -166,9 +166,12 @@ def diagnoses_of(
         return {}
     upstream = upstreams.get(claim.upstream)
     names = names_of(claim.upstream, upstream, claim.message.header_from)
-    return {
-        one.row.position: diagnosis_of_failure(one.advice, one.said or one.reply, upstream, names) for one in failed
-    }
+    # Of many recipients with the same answer the first is enough.
+    known: dict[tuple[str, Reply], Diagnosis] = {}
+    for one in failed:
+        if one.cause not in known:
+            known[one.cause] = diagnosis_of_failure(*one.cause, upstream, names)
+    return {one.row.position: known[one.cause] for one in failed}
 
 
 def finding_of(row: SpooledRecipient, settlement: Settlement, outcome: Outcome) -> Finding:

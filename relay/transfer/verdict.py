@@ -15,7 +15,8 @@ from relay.upstream.contract import Cause, Conversation, Phase
 _OF_THE_MESSAGE = frozenset(
     {Cause.SMTPUTF8_MISSING, Cause.TOO_LARGE, Cause.NOT_CARRIED, Cause.CONTENT_UNREADABLE, Cause.LEASE_LOST}
 )
-_ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[\w.-]*\w")
+# Begins where a word does, so that a long word without an address is looked through once.
+_ADDRESS = re.compile(r"(?<![^\s<>()\[\]:;,\"'])[^\s<>()\[\]:;,\"']+@[\w.-]+")
 _NO_ANSWER = reply(451, "4.4.2", "The conversation ended without an answer")
 
 
@@ -82,7 +83,7 @@ def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provid
 
 def named_in(said: Reply, at: int, message: SpooledMessage, recipients: Sequence[SpooledRecipient]) -> Named:
     """Return who of an envelope stands in a reply; `at` is the recipient whose outcome it is."""
-    named = {found.casefold() for found in _ADDRESS.findall(said.text)}
+    named = {found.rstrip(".-").casefold() for found in _ADDRESS.findall(said.text)}
     if not named:
         return "nobody"
     if message.header_from.casefold() in named or (message.reverse_path and message.reverse_path.key in named):

@@ -10,6 +10,7 @@ from relay.upstream.extensions import Extensions
 
 # What may stand behind ENVID= and ORCPT= without breaking the line (RFC 3461 §4.2, §4.4; UTF-8 by RFC 6533 §3).
 _VALUE = re.compile(r"[^\x00-\x20\x7f]+")
+_LETTER = re.compile(r"[^\x00-\x7f]")
 
 
 def speaks_utf8(envelope: Envelope) -> bool:
@@ -55,6 +56,16 @@ def rcpt_command(recipient: Recipient, extensions: Extensions) -> bytes:
         if recipient.notify is not None:
             line += f" NOTIFY={recipient.notify}"
         original = recipient.original
-        if original is not None and _VALUE.fullmatch(original) and (original.isascii() or "SMTPUTF8" in extensions):
+        if original is not None and not original.isascii() and recipient.forward_path.ascii:
+            # This transaction need not be one of SMTPUTF8, whatever the server offers.
+            original = _embedded(original)
+        if original is not None and _VALUE.fullmatch(original):
             line += f" ORCPT={original}"
     return line.encode("utf-8")
+
+
+def _embedded(original: str) -> str | None:
+    r"""Return a `utf-8` address of ORCPT with its letters as `\x{...}` (RFC 6533 §3); others have no such form."""
+    if original.partition(";")[0].casefold() != "utf-8":
+        return None
+    return _LETTER.sub(lambda found: f"\\x{{{ord(found[0]):X}}}", original)

@@ -10,6 +10,9 @@ LINE_LIMIT = 8192
 REPLY_LIMIT = 65536
 """Octets of one reply with all its lines; a server that never ends one must not fill our memory."""
 
+TEXT_KEPT = 4096
+"""Characters of a reply's text that are kept: it goes into trace, log and notices, and is searched for causes."""
+
 _KNOWN = 32
 
 
@@ -60,7 +63,7 @@ class ReplyReader:
         self._lines.append(line[4:].decode("utf-8", "replace").rstrip(" \t"))
         if mark == b"-":
             return None
-        said = parse_reply(int(code), "\n".join(self._lines), self._said_by)
+        said = parse_reply(int(code), "\n".join(self._lines)[:TEXT_KEPT], self._said_by)
         if len(self._lines) == 1:
             if len(self._known) >= _KNOWN:
                 self._known.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,34 @@ def test_addresses_are_shown_as_configured(
     assert (line["sender"], line["reply"], line["recipients"]) == (sender, reply, [sender])
     assert list(line)[:3] == ["time", "level", "event"]
     assert (line["level"], line["event"]) == ("info", "failed")
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [
+        ('"john doe"@far.test', '"***@far.test'),
+        (r'"john\"@home"@far.test', '"***@far.test'),
+        ("john.o'brien@far.test", "j***@far.test"),
+        ("a/b+c=d@far.test", "a***@far.test"),
+        ("john%far.test@gw.test", "j***@gw.test"),
+        ("john@[IPv6:::1]", "j***@[IPv6:::1]"),
+    ],
+)
+def test_nothing_of_an_odd_address_is_left(capsys: pytest.CaptureFixture[str], address: str, masked: str) -> None:
+    logs.configure(addresses="masked")
+    reply = f"550 5.1.1 \"no\" {address} nor <{address}>, '{address}'"
+    logs.Log("relay").write(logging.INFO, "failed", {"sender": "<>", "recipients": [address], "reply": reply})
+    (line,) = written(capsys)
+    assert (line["sender"], line["recipients"]) == ("<>", [masked])
+    assert line["reply"] == f"550 5.1.1 \"no\" {masked} nor <{masked}>, '{masked}'"
+
+
+def test_a_long_word_is_looked_through_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(addresses="masked")
+    began = time.process_time()
+    logs.Log("relay").write(logging.INFO, "failed", {"reply": f"550 {'x' * 60_000} a@far.test"})
+    assert time.process_time() - began < 0.5
+    assert written(capsys)[0]["reply"].endswith(" a***@far.test")
 
 
 def test_values_that_are_none_and_levels_that_are_off_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:

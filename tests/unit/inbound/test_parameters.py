@@ -18,6 +18,7 @@ A = Mailbox("a", "b.test")
     ("FROM:<@one.test,@two.test:a@b.test>", MailArguments(A)),
     ("FROM:<a@b.test> SIZE=12345 body=8bitmime", MailArguments(A, 12345, Body.EIGHT_BIT_MIME)),
     ("FROM:<a@b.test> AUTH=<> BODY=8BITMIME", MailArguments(A, body=Body.EIGHT_BIT_MIME)),
+    ("FROM:<a@b.test> ENVID=+20+7E", MailArguments(A, envelope_id="+20+7E")),
     ("FROM:<a@b.test> RET=full ENVID=Aa+2B", MailArguments(A, envelope_id="Aa+2B", dsn_return=DsnReturn.FULL)),
     ("FROM:<ü@b.test> SMTPUTF8", MailArguments(Mailbox("ü", "b.test"), smtputf8=True)),
     ('FROM:<"a> b"@b.test>', MailArguments(Mailbox('"a> b"', "b.test"))),
@@ -40,7 +41,8 @@ def test_mail(argument: str, found: MailArguments | Reply) -> None:
 @pytest.mark.parametrize(("parameters", "code"), [
     ("SIZE=", 501), ("SIZE", 501), ("SIZE=-1", 501), ("SIZE=1e3", 501), ("SIZE=²", 501), ("SIZE=1 SIZE=2", 501),
     ("BODY=BINARYMIME", 501), ("BODY", 501), ("SMTPUTF8=1", 501), ("RET=NONE", 501), ("ENVID=a=b", 501),
-    ("ENVID=+zz", 501), (f"ENVID={'x' * 101}", 501), ("AUTH", 501), ("=x", 501), ("MT-PRIORITY=3", 555),
+    ("ENVID=+zz", 501), (f"ENVID={'x' * 101}", 501), ("ENVID=+C3+A9", 501), ("ENVID=+7F", 501), ("ENVID=+0D", 501),
+    ("AUTH", 501), ("=x", 501), ("MT-PRIORITY=3", 555),
     ("NOTIFY=NEVER", 555),
 ])  # fmt: skip
 def test_mail_parameters_that_do_not_hold(parameters: str, code: int) -> None:

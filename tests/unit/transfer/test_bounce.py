@@ -6,18 +6,20 @@ from dataclasses import replace
 from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesParser, HeaderParser
+from typing import Any
 
 import pytest
 
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.diagnosis.causes import diagnosis_for
-from relay.diagnosis.diagnosis import NOTHING
+from relay.diagnosis.diagnosis import NOTHING, Diagnosis
 from relay.envelope import DsnReturn
 from relay.reply import Reply
 from relay.spool.records import SpooledMessage
 from relay.transfer.bounce import Original, Report, Stamp, bounce_for
 from relay.transfer.classification import Row, rows
 from relay.transfer.dsn import Finding, Notice, NoticeKind
+from relay.transfer.explanation import diagnosis_of_failure
 from relay.transfer.settlement import expired
 from tests.unit.transfer.made import ACCEPTED_AT, HOUR, mailbox, message, row, said
 
@@ -115,6 +117,20 @@ def test_the_words_for_people_quote_explain_and_advise() -> None:
     assert "under the ID 0001" in text
 
 
+def test_recipients_with_the_same_answer_are_explained_alike_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Reply] = []
+
+    def counted(advice: str, reply: Reply, *rest: Any) -> Diagnosis:
+        asked.append(reply)
+        return diagnosis_of_failure(advice, reply, *rest)
+
+    monkeypatch.setattr("relay.transfer.bounce.diagnosis_of_failure", counted)
+    other = said("550 5.7.1 Not you")
+    report = _bounce(*(Finding(row(position=at), one, one) for at, one in enumerate([NO, NO, other, NO])))
+    assert asked == [NO, other]
+    assert _text(report).count("Cause:") == 4
+
+
 def test_time_that_is_over_quotes_the_last_reply() -> None:
     last = said("451 4.3.0 Try again later")
     report = _bounce(Finding(row(), expired(last), last, "transient"))
@@ -210,6 +226,13 @@ def test_international_addresses() -> None:
     assert "<jürgen@käse.test>" in _text(report)
     assert (report.eight_bit, report.smtputf8) == (True, False)
     assert _bounce(to=("jürgen@käse.test",)).smtputf8
+
+
+@pytest.mark.parametrize("original", [r"utf-8;j\x{FC}rgen@k\x{E4}se.test", "rfc822;j+C3+BCrgen@far.test"])
+def test_an_original_recipient_that_ascii_has_no_letters_for_is_returned_as_it_was_said(original: str) -> None:
+    report = _bounce(Finding(row(original=original), NO, NO))
+    assert not report.eight_bit
+    assert _groups(report)[1]["Original-Recipient"] == original
 
 
 @pytest.mark.parametrize("evil", ["x\r\nBcc: b@evil.test", "x\nBcc: b@evil.test", "x+0D+0ABcc: b@evil.test"])

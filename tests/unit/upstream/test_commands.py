@@ -56,8 +56,10 @@ def test_mail(envelope: Envelope, content: WholeContent, extensions: Extensions,
         (Recipient(A, Notify.NEVER, "rfc822;A@x"), ALL, "RCPT TO:<a@clinic.test> NOTIFY=NEVER ORCPT=rfc822;A@x"),
         (Recipient(A, Notify.FAILURE), NONE, "RCPT TO:<a@clinic.test>"),
         (Recipient(A, None, "rfc822;a\r\nDATA"), ALL, "RCPT TO:<a@clinic.test>"),
-        (Recipient(A, None, "utf-8;ä@x"), offered("DSN"), "RCPT TO:<a@clinic.test>"),
-        (Recipient(A, None, "utf-8;ä@x"), ALL, "RCPT TO:<a@clinic.test> ORCPT=utf-8;ä@x"),
+        (Recipient(A, None, "utf-8;ä@x"), offered("DSN"), r"RCPT TO:<a@clinic.test> ORCPT=utf-8;\x{E4}@x"),
+        (Recipient(A, None, "utf-8;渡@x"), ALL, r"RCPT TO:<a@clinic.test> ORCPT=utf-8;\x{6E21}@x"),
+        (Recipient(UMLAUT, None, "utf-8;ä@x"), ALL, "RCPT TO:<ä@clinic.test> ORCPT=utf-8;ä@x"),
+        (Recipient(A, None, "rfc822;ä@x"), ALL, "RCPT TO:<a@clinic.test>"),
     ],
 )
 def test_rcpt(recipient: Recipient, extensions: Extensions, line: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.reply import Reply
-from relay.upstream.reply_reader import LINE_LIMIT, REPLY_LIMIT, ReplyReader
+from relay.upstream.reply_reader import LINE_LIMIT, REPLY_LIMIT, TEXT_KEPT, ReplyReader
 
 TWO = b"250-upstream.test\r\n250-SIZE 100\r\n250 DSN\r\n550-5.1.1 No such\r\n550 5.1.1 user\r\n"
 
@@ -58,6 +58,11 @@ def test_what_is_not_smtp(octets: bytes) -> None:
             "Username and Password not accepted.\nhttps://x",
         ),
         (b"354 go\x00 on\r\n", "go? on"),
+        ("550 one\u2028two \u202ethree\r\n".encode(), "one?two ?three"),
+        (
+            b"550-" + b"x" * 4000 + b"\r\n550-" + b"y" * 4000 + b"\r\n550 z\r\n",
+            ("x" * 4000 + "\n" + "y" * 4000)[:TEXT_KEPT],
+        ),
     ],
 )
 def test_texts(octets: bytes, text: str) -> None:
