@@ -84,7 +84,8 @@ def explanation_of(
         return Explanation(diagnosis_for("disconnected", "", names), known=False)
     last = _LAST_ANSWER.match(said.text)
     if last is not None:
-        said = parse_reply(int(last[1]), last[2], said.said_by)
+        # It was given up because of its time: that reply may have held the upstream instead.
+        said, failed = parse_reply(int(last[1]), last[2], said.said_by), False
     provider = provider_of(upstream) if upstream is not None else "smtp"
     likely = _permanent if failed and said.permanent else _passing if deferred else any_row
     found = recorded(said, provider, names, _of_reason(reason) if reason is not None else likely, named)
@@ -151,7 +152,7 @@ def diagnosis_of_failure(row: str, said: Reply, upstream: UpstreamSettings | Non
     """
     found = diagnosis_for(row, str(said), names) if explains(row) else None
     if found is None or found.key in VAGUE:
-        found = explanation_of(said, upstream, names, failed=True).diagnosis
+        found = explanation_of(said, upstream, names, failed=bool(row)).diagnosis
     if found.actor is not Actor.NOBODY:
         return found
     gave_up = diagnosis_for("gave_up", "", names)

@@ -14,7 +14,7 @@ from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import HoldReason
 from relay.transfer.classification import Named, Occasion, Stage, row_for
-from relay.transfer.explanation import explanation_at, explanation_of, said_before_mail
+from relay.transfer.explanation import diagnosis_of_failure, explanation_at, explanation_of, said_before_mail
 from relay.transfer.outcome import Failed, Hold
 from relay.transfer.pasted import explanation_of_text
 from relay.transfer.settlement import NO_FINAL_REPLY, expired
@@ -209,3 +209,21 @@ def test_what_is_tried_again_was_not_refused_for_good(provider: Provider, text: 
 def test_who_is_named_is_heeded(named: Named, key: str) -> None:
     said = _reply("554 Message rejected: Email address is not verified. The following identities failed: a@b.test")
     assert explanation_of(said, UPSTREAMS["ses"], {}, named=named).diagnosis.key == key
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # The words of RFC 4954 §6 are ours as well, to applications: here the provider said them to us.
+        ("535 5.7.8 Authentication credentials invalid", "login_refused"),
+        ("535 5.7.8 Error: authentication failed", "login_refused"),
+        ("530 5.7.0 Authentication required", "login_required"),
+        ("550 5.1.1 No such user", "no_such_mailbox"),
+    ],
+)
+def test_given_up_while_the_upstream_was_held_tells_why_it_was(text: str, expected: str) -> None:
+    said, upstream = _reply(text), UPSTREAMS["smtp"]
+    names = names_of("up", upstream)
+    assert diagnosis_of_failure("", said, upstream, names).key == expected
+    in_trace = explanation_of(expired(said), upstream, names, failed=True)
+    assert (in_trace.diagnosis.key, in_trace.known) == (expected, True)
