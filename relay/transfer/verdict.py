@@ -70,6 +70,8 @@ def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provid
     if conversation.phase is Phase.DONE and ended.positive:
         # A recipient that was never offered cannot have been taken, whatever the final reply says.
         return Relayed(ended) if said is not None else Deferred(_NO_ANSWER)
+    if conversation.cause is Cause.SMTPUTF8_MISSING and _held_up_by_others(claim, at):
+        return Deferred(ended, conversation.cause.value)
     occasion = Occasion(
         provider, stage_of(conversation.phase), ended, named_in(ended, at, claim.message, claim.recipients)
     )
@@ -79,6 +81,13 @@ def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provid
         # Microsoft says "530 5.7.57 Client not authenticated" to MAIL FROM:<> of a client that is.
         return Hold(ended, HoldReason.SEND_AS, Scope.SENDER)
     return outcome
+
+
+def _held_up_by_others(claim: Claim, at: int) -> bool:
+    """True where an envelope needs SMTPUTF8 because of other recipients: without them this one can be sent to."""
+    sender, path = claim.message.reverse_path, claim.recipients[at].recipient.forward_path
+    others = not all(row.recipient.forward_path.ascii for row in claim.recipients)
+    return path.ascii and others and (sender is None or sender.ascii)
 
 
 def named_in(said: Reply, at: int, message: SpooledMessage, recipients: Sequence[SpooledRecipient]) -> Named:

@@ -67,6 +67,22 @@ def test_ses_names_the_recipient_that_is_not_verified() -> None:
     assert [type(one) for one in outcomes_of(conversation, THREE, "ses")] == [Deferred, Failed, Deferred]
 
 
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (("zoë@far.test", "ok@far.test"), [Failed, Deferred]),
+        (("zoë@far.test",), [Failed]),
+        (("ok@far.test", "fine@far.test"), [Failed, Failed]),
+    ],
+)
+def test_only_recipients_that_need_smtputf8_fail_without_it(addresses: tuple[str, ...], expected: list[type]) -> None:
+    said_no = reply(550, "5.6.7", "mx cannot take addresses or headers that are not ASCII")
+    nobody = (None,) * len(addresses)
+    conversation = Conversation(Phase.MAIL, nobody, said_no, Cause.SMTPUTF8_MISSING)
+    found = outcomes_of(conversation, claim(*(row(one, at) for at, one in enumerate(addresses))), "smtp")
+    assert [type(one) for one in found] == expected
+
+
 def test_ses_names_the_sender_that_is_not_verified() -> None:
     refused = said("554 Message rejected: Email address is not verified: Lab <LAB@clinic.test>, a@far.test")
     offered = claim(row("a@far.test"), of=message("bounces@clinic.test", header_from="lab@clinic.test"))
