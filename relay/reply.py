@@ -68,11 +68,10 @@ class Reply:
 
     def wire(self) -> bytes:
         """Return the lines to send, RFC 5321 §4.2.1, the enhanced status on each (RFC 2034 §4)."""
-        lines = self.text.split("\n")
-        prefix = f"{self.status} " if self.status else ""
-        last = len(lines) - 1
-        said = (f"{self.code}{' ' if at == last else '-'}{prefix}{line}\r\n" for at, line in enumerate(lines))
-        return "".join(said).encode("utf-8")
+        status = f"{self.status} " if self.status else ""
+        *others, last = self.text.split("\n")
+        said = [f"{self.code}-{status}{line}\r\n" for line in others]
+        return "".join([*said, f"{self.code} {status}{last}\r\n"]).encode()
 
 
 def reply(code: int, status: str, text: str, said_by: str = "relay") -> Reply:

@@ -86,7 +86,7 @@ class Protocol(asyncio.Protocol):
             self._end()
             return
         self._session = Session(listener.name, self._settings, listener.premises, self, address)
-        self.say(Reply(220, None, f"{listener.premises.hostname} ESMTP Relay"))
+        self.say(replies.greeting(listener.premises.hostname))
         self._go_on()
 
     def data_received(self, data: bytes) -> None:

@@ -83,11 +83,23 @@ _RENDERED: Final[dict[int, bytes]] = {
 
 
 def wire(said: Reply) -> bytes:
-    """Return the lines of a reply; those of this module were made beforehand, since they are said all the time."""
+    """Return the lines of a reply; those that are said all the time were made beforehand."""
     return _RENDERED.get(id(said)) or said.wire()
 
 
-@functools.lru_cache(maxsize=16)
+def _kept(said: Reply) -> Reply:
+    """Make the lines of a reply that stays."""
+    _RENDERED[id(said)] = said.wire()
+    return said
+
+
+@functools.cache
+def greeting(hostname: str) -> Reply:
+    """What is said first: RFC 5321 §3.1."""
+    return _kept(Reply(220, None, f"{hostname} ESMTP Relay"))
+
+
+@functools.cache
 def offers(hostname: str, max_message_size: int, mechanisms: str, *, starttls: bool) -> Reply:
     """The reply to EHLO: RFC 5321 §4.1.1.1. `mechanisms` of AUTH parted by blanks; empty where it is not offered."""
     lines = [hostname, "PIPELINING", f"SIZE {max_message_size}", "8BITMIME", "SMTPUTF8"]
@@ -97,7 +109,7 @@ def offers(hostname: str, max_message_size: int, mechanisms: str, *, starttls: b
     if mechanisms:
         # The second form is that of a draft, which old Outlook understands instead of the first.
         lines += [f"AUTH {mechanisms}", f"AUTH={mechanisms}"]
-    return Reply(250, None, "\n".join([*lines, "HELP"]))
+    return _kept(Reply(250, None, "\n".join([*lines, "HELP"])))
 
 
 def bad_parameter(text: str) -> Reply:
