@@ -73,8 +73,12 @@ def mail_arguments(argument: bytes, *, extended: bool) -> MailArguments | Reply:
     return found
 
 
+@functools.lru_cache(maxsize=256)
 def rcpt_arguments(argument: bytes, *, extended: bool, smtputf8: bool, hostname: str) -> Recipient | Reply:
-    """Read what follows RCPT. `postmaster` without a domain (RFC 5321 §4.1.1.3) is ours, at `hostname`."""
+    """Read what follows RCPT. `postmaster` without a domain (RFC 5321 §4.1.1.3) is ours, at `hostname`.
+
+    Remembers the last ones, as `mail_arguments` does.
+    """
     if argument[:3].upper() != b"TO:":
         return replies.RCPT_SYNTAX
     try:
