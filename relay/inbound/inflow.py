@@ -28,7 +28,7 @@ class Inflow:
         octets, start = self._octets, self._read
         end = octets.find(b"\n", start, start + most + 2)
         if end < 0:
-            return self._overlong(most) if len(self) > most + 1 else None
+            return self._overlong(most) if len(octets) - start > most + 1 else None
         self._read = end + 1
         return octets[start : end - 1 if end > start and octets[end - 1] == 13 else end]
 
