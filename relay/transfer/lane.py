@@ -242,6 +242,8 @@ class Lane:
 
     async def _while_held(self, gate: Gate, now: int) -> None:
         """Probe when it is time: a login, and where that works one message, since limits show with a message only."""
+        # An operator may have put it up while messages waited here for a connection.
+        await self.attempts.give_back_backlog()
         if now - max(self._swept_at, self._began_at) >= _SWEEP_HELD and gate.reply is not None:
             self._sweep(gate.reply)
         probe_at = gate.next_probe_at

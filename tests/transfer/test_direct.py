@@ -221,6 +221,23 @@ class TestTheUpstreamStands:
         async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP, "other": SMTP}), first, second) as stage:
             assert (await Waiting(stage).send("a@far.test")).startswith("451 4.3.2 Closed for lunch")
 
+    async def test_an_operators_hold_stops_what_waits_for_a_connection(self, tmp_path: Path) -> None:
+        actor = Actor("isp")
+        actor.go.clear()
+        async with stage_of(tmp_path, actor, SMTP | {"max_connections": 1}) as stage:
+            first = await stage.put("first@far.test")
+            await until(lambda: actor.offers, "the queue to be under way")
+            queued = await stage.put("queued@far.test")
+            sending = asyncio.create_task(Waiting(stage).send("direct@far.test"))
+            await until(lambda: stage.dispatcher.state("isp").direct == 1, "one to wait")  # type: ignore[union-attr]
+            await stage.spool.outgoing.hold(Gate("isp", HoldReason.OPERATOR, 0, None, None))
+            assert (await sending).startswith("451 4.3.2 The upstream is held (operator)")
+            actor.go.set()
+            await stage.settled(first, "relayed")
+            assert len(actor.offers) == 1
+            await stage.spool.outgoing.release("isp")
+            await stage.settled(queued, "relayed")
+
     async def test_it_takes_turns_with_the_queue(self, tmp_path: Path) -> None:
         actor = Actor("isp")
         actor.go.clear()
