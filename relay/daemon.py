@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from relay import logs, memory, state_dir, systemd
+from relay import descriptors, logs, memory, state_dir, systemd
 from relay.config.load import Loaded, find, load
 from relay.config.problems import ConfigError, Problem
 from relay.config.seal import SealedStore
@@ -90,7 +90,9 @@ async def operate(
     log = loaded.settings.log
     logs.configure(log.format, log.level, log.addresses)
     daemon = Daemon(loaded, loaded.settings, environ)
+    descriptors.allow_many()
     daemon.warn_of(report.warnings)
+    daemon.warn_of_descriptors(loaded.settings)
     try:
         async with contextlib.AsyncExitStack() as exits:
             await daemon.open(exits, over, hang_up or asyncio.Event())
@@ -128,6 +130,12 @@ class Daemon:
         """Tell of what is accepted and has no effect, or is doubtful."""
         for warning in warnings:
             self.journal.warned("configuration", key=warning.key, line=warning.line, text=warning.text)
+
+    def warn_of_descriptors(self, settings: Settings) -> None:
+        """Tell where connections may fail for want of open files."""
+        text = descriptors.too_few(settings)
+        if text is not None:
+            self.journal.warned("too_few_descriptors", text=text)
 
     async def open(self, exits: contextlib.AsyncExitStack, over: asyncio.Event, hang_up: asyncio.Event) -> None:
         """Open everything, in the order in which it is needed. Raises what its parts raise where they can't open."""
@@ -300,6 +308,7 @@ class Daemon:
         if loaded.settings is None or report.problems:
             return [str(problem) for problem in report.problems]
         self.warn_of(report.warnings)
+        self.warn_of_descriptors(loaded.settings)
         new = self._as_far_as_possible(loaded.settings)
         try:
             await self._listeners.apply(new, self._secrets)

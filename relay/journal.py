@@ -149,7 +149,8 @@ class Journal:
             self._settled(claim.upstream, outcome).inc(len(rows))
             if outcome == "relayed":
                 for _ in rows:
-                    self._delivery(claim.upstream).observe((at - message.accepted_at) / 1000)
+                    # A clock that was set back meanwhile would take from the sum, which Prometheus reads as a restart.
+                    self._delivery(claim.upstream).observe(max(0, at - message.accepted_at) / 1000)
             values: dict[str, object] = {
                 "id": message.id,
                 "client": message.origin.client,

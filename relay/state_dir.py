@@ -32,10 +32,14 @@ def prepare(state_dir: Path) -> None:
 
 @contextlib.contextmanager
 def locked(state_dir: Path) -> Iterator[None]:
-    """Keep every other `serve` off this folder; relay.lock says our pid. Raises StateDirError naming the other's."""
+    """Keep every other `serve` off this folder; relay.lock says our pid. Raises StateDirError naming the other's.
+
+    The folder is locked too: a relay.lock that somebody removed would keep nobody off, and its mail be sent twice.
+    """
     path = state_dir / "relay.lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StateDirError(f"{path}: {error.strerror}") from error
     try:
@@ -46,11 +50,26 @@ def locked(state_dir: Path) -> Iterator[None]:
             raise StateDirError(
                 f"{state_dir}: a relay is running on it already, pid {holder}; stop it first, or set another state_dir"
             ) from error
+        _lock_folder(state_dir, folder)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
         yield
     finally:
+        os.close(folder)
         os.close(descriptor)
+
+
+def _lock_folder(state_dir: Path, folder: int) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StateDirError(
+            f"{state_dir}: a relay is running on it already, though its relay.lock was removed; stop it first "
+            f"(pgrep -af relay shows it), or set another state_dir"
+        ) from error
+    except OSError:
+        # NFS and its like may not lock folders; relay.lock has to do.
+        return
 
 
 def holder_of(state_dir: Path) -> int | None:

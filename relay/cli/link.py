@@ -41,7 +41,10 @@ def link_to(settings: Settings) -> Iterator[Link]:
         return
     holder = holder_of(settings.state_dir)
     if holder is not None:
-        raise CommandError(f"a relay is running (pid {holder}) and not reachable yet, or any more; try again")
+        raise CommandError(
+            f"a relay is running (pid {holder}) and not reachable yet, or any more; try again, or see whether "
+            f"{settings.state_dir}/control.sock is there: a restart makes it anew"
+        )
     with _own_link(settings) as link:
         yield link
 

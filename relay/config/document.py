@@ -73,7 +73,9 @@ def read_document(path: Path) -> Document | Problem:
         return Problem(str(path), None, "", "this is a folder; name the file in it with --config")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
-        return Problem(str(path), None, "", f"cannot be read ({reason}); give the user that runs relay the right to")
+        mine = isinstance(error, PermissionError)
+        cure = "give the user that runs relay the right to" if mine else "once that is mended, try again"
+        return Problem(str(path), None, "", f"cannot be read ({reason}); {cure}")
     if len(octets) > LARGEST_FILE:
         return Problem(str(path), None, "", "too large to be a configuration; name the right file with --config")
     return document_from(octets, str(path))

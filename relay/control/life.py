@@ -31,7 +31,7 @@ class RunningLife:
         dispatcher: Dispatcher,
         upstreams: Mapping[str, Upstream],
     ) -> None:
-        self.started_at = time.time_ns() // 1_000_000
+        self._started = time.monotonic()
         self.draining = False
         self.upstreams = upstreams
         self._settings = settings
@@ -42,6 +42,11 @@ class RunningLife:
         self._expiries: list[Expiry] = []
         self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
+
+    @property
+    def uptime(self) -> int:
+        """Whole seconds since the start."""
+        return int(time.monotonic() - self._started)
 
     def unready(self) -> str | None:
         """Why no mail can be taken now; None when it can."""

@@ -30,8 +30,8 @@ class Life(Protocol):
     """What only the running relay knows."""
 
     @property
-    def started_at(self) -> int:
-        """When it started."""
+    def uptime(self) -> int:
+        """Whole seconds since the start."""
         ...
 
     def unready(self) -> str | None:
@@ -76,7 +76,7 @@ async def status_of(
         "version": VERSION,
         "ready": unready is None,
         "reason": unready,
-        "uptime_seconds": (now - life.started_at) // 1000 if life else 0,
+        "uptime_seconds": life.uptime if life else 0,
         "listeners": [_listener_shape(listener) for listener in life.listeners()] if life else [],
         "upstreams": upstreams,
         "detours": [_detour_shape(detour, since_at) for detour, since_at in life.detours()] if life else [],

@@ -62,7 +62,8 @@ class Door:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # it was gone already
             return
         except OSError as error:  # out of descriptors
-            _log.write(logging.WARNING, "accept", {"listener": self._listener.name, "error": type(error).__name__})
+            text = f"{error.strerror}: clients wait; raise LimitNOFILE= of the service, or lower max_connections"
+            _log.write(logging.WARNING, "accept", {"listener": self._listener.name, "text": text})
             loop.remove_reader(self._bound)
             self._pausing = loop.call_later(_PAUSE, self._watch)
             return

@@ -40,7 +40,18 @@ def file_findings(path: Path, place: Place) -> tuple[list[Finding], bool]:
 
 
 def _missing(path: Path) -> Finding:
-    if path.parent.is_dir() and not path.with_name("node").exists():
+    if not path.parent.is_dir():
+        return Finding(
+            "no_folder",
+            True,
+            f"{path.parent} is not there: no relay has run on it yet, or it was moved away, or is not mounted",
+            "mail that waits in it, if any, is not here: relay serve would begin with an empty queue",
+            (
+                f"findmnt --target {path.parent}     # the right disk?",
+                "relay serve     # where none has run yet",
+            ),
+        )
+    if not path.with_name("node").exists():
         return Finding("no_spool", False, "there is no spool yet", "relay serve makes one", ("relay serve",))
     return Finding(
         "missing",

@@ -50,7 +50,13 @@ class Spool:
     """Mail that Relay is responsible for. Made by `open`; `intake`, `outgoing` and `inspection` are its faces."""
 
     def __init__(
-        self, database: Database, identifiers: Identifiers, room: Room, keep_trace: float, clock: Callable[[], int]
+        self,
+        database: Database,
+        identifiers: Identifiers,
+        room: Room,
+        keep_trace: float,
+        clock: Callable[[], int],
+        elapsed: Callable[[], float],
     ) -> None:
         self._database = database
         self._node = identifiers.node
@@ -60,7 +66,7 @@ class Spool:
         self._reader = Reader(database, "spool-reader")
         self._searches = Reader(database, "spool-searches")
         self._contents = Reader(database, "spool-contents")
-        self._writer = Writer(database, Statements(database), identifiers, clock, self._committed)
+        self._writer = Writer(database, Statements(database), identifiers, clock, self._committed, elapsed)
         self._removal = Removal(self._writer)
         self._room = room
         self._upkeep = Upkeep(
@@ -90,11 +96,13 @@ class Spool:
         keep_trace: float = _KEEP_TRACE,
         serving: bool = True,
         clock: Callable[[], int] = _now,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> Self:
         """Open the spool at `url`, made where there is none; an empty `url` means queue.db in `state_dir`.
 
         `node` None: the name kept in `state_dir`. `reserve` in octets, `keep_trace` in seconds. `serving` False: for a
-        command while no `serve` runs; leases stay as they are, and nothing is tidied up. Raises SpoolError.
+        command while no `serve` runs; leases stay as they are, and nothing is tidied up. `clock` is the time of day,
+        `elapsed` seconds by a clock that nobody sets. Raises SpoolError.
         """
         database = Database(url or f"sqlite:///{state_dir / 'queue.db'}", password)
         name = node or node_name(state_dir)
@@ -104,7 +112,7 @@ class Spool:
             raise _with_cure(error, database) from error
         path = database.path
         room = Room(path.parent, reserve, Path(f"{path}-wal")) if path is not None else Room(None, reserve)
-        spool = cls(database, Identifiers(name, mark, clock), room, keep_trace, clock)
+        spool = cls(database, Identifiers(name, mark, clock), room, keep_trace, clock, elapsed)
         try:
             await spool._refresh()
             if serving:

@@ -25,6 +25,7 @@ _GROUP_UNITS: Final = 512
 _PAUSE: Final = 1.0
 _TRIES: Final = 3
 _STEADY: Final = 60.0
+_LEAP: Final = 10.0
 _SAFE_AFTER: Final = 0.05
 _PATIENCE: Final = 0.004
 _REMIND: Final = 60.0
@@ -58,7 +59,8 @@ Outcome: TypeAlias = tuple["asyncio.Future[Any]", Any, SpoolError | None]
 class Writer:
     """Runs units of work in a thread of its own, and tells the event loop of each group once.
 
-    `short_log` keeps the write-ahead log short, which takes time, and room only where there is little.
+    `short_log` keeps the write-ahead log short, which takes time, and room only where there is little. `elapsed` gives
+    seconds by a clock that nobody sets.
     """
 
     def __init__(
@@ -68,11 +70,14 @@ class Writer:
         identifiers: Identifiers,
         clock: Callable[[], int],
         committed: Callable[[Transaction], None],
+        elapsed: Callable[[], float] = monotonic,
     ) -> None:
         self._database = database
         self._statements = statements
         self._identifiers = identifiers
         self._clock = clock
+        self._elapsed = elapsed
+        self._ahead = self._lead()
         self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._gathered: list[Unit] = []
@@ -107,8 +112,18 @@ class Writer:
 
     @property
     def steady(self) -> bool:
-        """True where nothing failed for as long as a lease lasts: who had to wait with a settlement has written it."""
+        """True where nothing failed for as long as a lease lasts: who had to wait with a settlement has written it.
+
+        A clock that leaps forward, as it does when a machine is woken, ends leases that nobody had the time to renew.
+        """
+        before, self._ahead = self._ahead, self._lead()
+        if self._ahead - before > _LEAP:
+            self._troubled_at = monotonic()
         return monotonic() - self._troubled_at > _STEADY
+
+    def _lead(self) -> float:
+        """Return the seconds by which the time of day is ahead of a clock that nobody sets."""
+        return self._clock() / 1000 - self._elapsed()
 
     def revive(self) -> None:
         """Start the thread again, where it died."""

@@ -38,6 +38,7 @@ class Store:
             reserve=0,
             keep_trace=keep_trace,
             clock=self.clock,
+            elapsed=self.clock.elapsed,
         )
 
     async def restart(self) -> None:

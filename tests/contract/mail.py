@@ -19,12 +19,23 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = time.time_ns() // 1_000_000
+        self.leapt = 0
 
     def __call__(self) -> int:
         return self.now
 
+    def elapsed(self) -> float:
+        """Seconds by a clock that nobody sets."""
+        return (self.now - self.leapt) / 1000
+
     def forward(self, seconds: float) -> None:
+        """Time goes by."""
         self.now += int(seconds * 1000)
+
+    def leap(self, seconds: float) -> None:
+        """The clock is set forward."""
+        self.now += int(seconds * 1000)
+        self.leapt += int(seconds * 1000)
 
 
 def arrival(

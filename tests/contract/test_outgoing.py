@@ -117,6 +117,15 @@ class TestLeases:
         assert await store.spool.outgoing.settle(again, relayed(again), []) is True
         assert store.rows("messages") == 1
 
+    async def test_a_clock_that_leaps_forward_ends_none_before_it_could_be_renewed(self, store: Store) -> None:
+        id_ = await store.put()
+        claim = await store.claim_one()
+        store.clock.leap(3600)
+        assert await store.claim() == []
+        assert await store.spool.outgoing.renew([claim]) == {claim.lease.token}
+        assert await store.spool.outgoing.settle(claim, relayed(claim), []) is True
+        assert await store.events(id_) == ["accepted", "relayed"]
+
     async def test_they_can_be_renewed(self, store: Store) -> None:
         await store.put()
         await store.put()

@@ -57,5 +57,14 @@ def test_a_second_is_refused_and_told_the_first_s_pid(tmp_path: Path) -> None:
         assert (tmp_path / "relay.lock").read_text() == f"{os.getpid()}\n"
 
 
+def test_a_second_is_refused_though_the_lock_was_removed(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        (tmp_path / "relay.lock").unlink()
+        with pytest.raises(StateDirError, match=r"relay\.lock was removed"), locked(tmp_path):
+            pass
+    with locked(tmp_path):
+        pass
+
+
 def test_nobody_holds_a_folder_without_a_lock(tmp_path: Path) -> None:
     assert holder_of(tmp_path) is None

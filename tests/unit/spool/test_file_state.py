@@ -50,6 +50,7 @@ def test_no_file(path: Path) -> None:
     assert kinds(path) == (["missing"], False)
     (path.parent / "node").unlink()
     assert kinds(path) == (["no_spool"], False)
+    assert kinds(path.parent / "not_mounted" / path.name) == (["no_folder"], False)
 
 
 @pytest.mark.parametrize(
