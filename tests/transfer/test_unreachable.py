@@ -49,7 +49,7 @@ async def test_without_mail_a_login_finds_out(tmp_path: Path) -> None:
         id_ = await stage.put("a@far.test")
         await until(lambda: actor.conversations == 1, "the failure")
         await stage.remove(id_)
-        await until(lambda: actor.probes == 2, "the probes")
+        await until(lambda: actor.probes >= 1, "a probe")
         await until(lambda: stage.dispatcher.state("isp").state.state == "open", "the end")  # type: ignore[union-attr]
 
 
