@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ def file_findings(path: Path, place: Place) -> tuple[list[Finding], bool]:
         return [_missing(path) if place.holder is None else _deleted(path, place.holder)], False
     except OSError as error:
         return [_unreadable(path, error)], False
+    if place.holder is not None and _replaced(path, place.holder):
+        return [_deleted(path, place.holder)], False
     if not size:
         return [_empty(path)], False
     if len(header) < _HEADER or not header.startswith(_MAGIC):
@@ -60,6 +63,17 @@ def _missing(path: Path) -> Finding:
         "the mail that waited in it is not here: relay serve would begin with an empty queue",
         (f"cp -a /YOUR/BACKUP {path}", f"relay spool check {path}"),
     )
+
+
+def _replaced(path: Path, holder: int) -> bool:
+    """Return whether the running relay has open what had this name before."""
+    gone = f"{os.path.realpath(path)} (deleted)"
+    with contextlib.suppress(OSError):  # not ours to see
+        for file in Path(f"/proc/{holder}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(file) == gone:
+                    return True
+    return False
 
 
 def _deleted(path: Path, holder: int) -> Finding:

@@ -74,6 +74,16 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
     assert kinds(tmp_path) == (["unreadable"], False)
 
 
+def test_another_file_was_put_in_its_place_under_a_running_relay(path: Path) -> None:
+    Path(f"{path}-wal").touch()
+    with path.open("rb"):
+        copy = path.with_name("backup")
+        copy.write_bytes(path.read_bytes())
+        assert kinds(path, os.getpid()) == ([], True)
+        copy.rename(path)
+        assert kinds(path, os.getpid()) == (["deleted"], False)
+
+
 def test_the_log_was_deleted_under_a_running_relay(path: Path) -> None:
     findings, worth_opening = file_findings(path, Place("", path, None, 4711))
     assert not worth_opening
