@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from relay.folder import keep_names
+
 
 class StateDirError(Exception):
     """The folder can't be used; the text says why and what to do, in one line."""
@@ -16,7 +18,12 @@ class StateDirError(Exception):
 def prepare(state_dir: Path) -> None:
     """Make the folder, or take the rights of others off it. Raises StateDirError."""
     try:
+        made = [folder for folder in (state_dir, *state_dir.parents) if not folder.exists()]
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in made:
+            # A folder that may be written to and not read can't be synced by its name.
+            with contextlib.suppress(PermissionError):
+                keep_names(folder.parent)
         if os.statvfs(state_dir).f_flag & os.ST_RDONLY:
             raise StateDirError(
                 f"{state_dir}: its file system is read-only; dmesg may say why, mount -o remount,rw makes it writable"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from relay.folder import put_in_place
 from relay.inbound.machine_names import dns_names, local_addresses
 from relay.inbound.tls import CertificatePair, expires_at
 
@@ -197,4 +198,4 @@ def _write(path: Path, octets: bytes, mode: int) -> None:
         file.write(octets)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
+    put_in_place(draft, path)

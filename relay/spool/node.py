@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from pathlib import Path
 
+from relay.config.private_file import make
 from relay.spool.contract import SpoolError
 
 
@@ -26,10 +26,8 @@ def node_name(state_dir: Path) -> str:
 
 def _made(path: Path) -> str:
     name = f"{socket.gethostname().split('.')[0] or 'relay'}-{secrets.token_hex(4)}"
-    beside = path.with_name(f".node-{os.getpid()}")
     try:
-        beside.write_text(f"{name}\n", "utf-8")
-        beside.replace(path)
+        make(path, f"{name}\n".encode())
     except OSError as error:
         raise SpoolError(f"{path}: {error.strerror}") from error
     return name

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.config.private_file import reasons
+from relay.folder import put_in_place
 
 SYSTEM_FOLDER: Final = Path("/etc/relay")
 """Here the file is read by a service whose user is made only when it starts (DynamicUser): by everybody."""
@@ -53,7 +54,7 @@ def place(path: Path, text: str, state_dir: Path, now: datetime) -> Path | None:
                 os.chown(draft, old.st_uid, old.st_gid)
             elif mode == 0o640:
                 os.chown(draft, -1, state_dir.stat().st_gid)
-            draft.replace(path)
+            put_in_place(draft, path)
         except OSError:
             draft.unlink(missing_ok=True)
             raise
