@@ -52,8 +52,9 @@ bench: setup-dev ## throughput, latency, CPU and memory beside Postfix, into doc
 fuzz: setup-dev ## the fuzz tests, far longer than `make test` runs them
 	@HYPOTHESIS_PROFILE=long $(python) -m pytest tests/fuzz -n $(JOBS) --timeout 3600
 
-soak: setup-dev ## 200 rounds of kill -9 under load with an upstream that fails; SOAK_SEED=... for the same load again
+soak: setup-dev ## 200 rounds of kill -9 under load with an upstream that fails, and 2,000 power cuts; SOAK_SEED=... for the same load again
 	@nice $(python) -m tests.soak $(ROUNDS)
+	@POWER_CUTS=2000 nice $(python) -m pytest -q -o timeout=1200 tests/scenario/test_power_cut.py
 
 limits: setup-dev ## a provider's limits over three real minutes, with a kill -9; part of `make test`
 	@$(python) -m pytest tests/limits/three_minutes.py
