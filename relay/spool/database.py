@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -54,6 +55,7 @@ class Database:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
         self.sqlite = backend == "sqlite"
+        self.log_in_use = threading.Lock()
         self.path = Path(parsed.database) if self.sqlite and parsed.database else None
         if self.sqlite:
             if sqlite3.sqlite_version_info < _LEAST_SQLITE:
@@ -137,6 +139,15 @@ class Database:
         if self.sqlite:
             pages = _SHORT_WAL_PAGES if short else _WAL_PAGES
             connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint = {pages}").close()
+
+    def empty_log(self, connection: Connection) -> None:
+        """Write the log back into the file and cut it to nothing; does nothing where somebody reads it.
+
+        Not while the writer commits, nor the other way round: before 3.51.3 SQLite could damage the file where a
+        commit begins the log anew at the instant in which another connection writes it back (sqlite.org/wal.html).
+        """
+        with self.log_in_use:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
 
     def relieve(self, connection: Connection, error: BaseException) -> bool:
         """Where a full disk leaves the write-ahead log no room to grow, write it back; True where it can begin anew."""

@@ -150,7 +150,7 @@ class Upkeep:
             if not await write(self._writer, lambda tx: give_pages_back(tx, keep)):
                 break
             await asyncio.sleep(_BREATH)
-        await self._reader.read(checkpoint)
+        await self._reader.read(self._database.empty_log)
 
     async def purge(self) -> int:
         """Forget what was kept long enough, and give free pages back; return of how many messages the trace went."""
@@ -183,12 +183,7 @@ class Upkeep:
         if not self._database.sqlite or commits == self._truncated or monotonic() - at < _QUIET:
             return
         self._truncated = commits
-        await self._reader.read(checkpoint)
-
-
-def checkpoint(connection: Connection) -> None:
-    """Write the log back into the database and empty it; does nothing where somebody reads it."""
-    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        await self._reader.read(self._database.empty_log)
 
 
 def forgettable(connection: Connection, cutoff_at: int, after: str) -> tuple[list[str], str | None]:

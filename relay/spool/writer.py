@@ -226,7 +226,8 @@ class Writer:
         error: Exception | None = None
         relieved = False
         for _ in range(_TRIES):
-            outcome = self._attempt(connection, cursor, group)
+            with self._database.log_in_use:
+                outcome = self._attempt(connection, cursor, group)
             if not isinstance(outcome, Exception):
                 if self.trouble is not None:
                     self._well_again()

@@ -65,3 +65,16 @@ class TestSqlite:
             assert len(await spool.outgoing.claim("office365", 1, 1)) == 1
         finally:
             await spool.aclose()
+
+    async def test_nothing_is_committed_while_the_log_is_emptied(self, tmp_path: Path, clock: Clock) -> None:
+        spool = await Spool.open("", tmp_path, reserve=0, clock=clock)
+        try:
+            with spool._database.log_in_use:
+                put = asyncio.ensure_future(spool.intake.put(arrival(spool.intake.next_id(), clock())))
+                emptied = asyncio.ensure_future(spool._reader.read(spool._database.empty_log))
+                done, _ = await asyncio.wait([put, emptied], timeout=0.2)
+                assert not done
+            await put
+            await emptied
+        finally:
+            await spool.aclose()
