@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import quopri
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.causes import diagnosis_for
 from relay.diagnosis.diagnosis import Actor, Diagnosis, lines_of
 from relay.diagnosis.names import names_of
+from relay.envelope import Recipient
 from relay.reply import Reply
 from relay.spool.records import SpooledMessage
 from relay.transfer.dsn import Finding, Notice, NoticeKind
@@ -33,6 +35,10 @@ _OPENINGS = {
 _HAND_ON = (
     "Give this notice to whoever that is. Nothing in the message is known to be wrong: it can be sent again then."
 )
+_ALL_FOLLOWS = "It follows below."
+_HEADER_FOLLOWS = "Its header follows below."
+_BOUNDARY = re.compile(rb'boundary="([^"]+)"')
+_LONGEST_LINE = 998
 _WIDTH = 76
 """Characters a line, so that no line reaches RFC 5322 §2.1.1's limit, in whatever letters."""
 
@@ -80,7 +86,8 @@ def bounce_for(notice: Notice, message: SpooledMessage, original: Original, stam
     if notice.kind is not NoticeKind.FAILED:
         # RFC 3461 §4.3: RET=FULL is about failures; whoever reads that it was relayed has the message.
         original = original.header
-    international = message.smtputf8 or any(not one.row.recipient.forward_path.ascii for one in notice.findings)
+    # Programs that read notices seldom know RFC 6533's types: they stand where an address cannot do without.
+    international = any(_beyond_ascii(one.row.recipient) for one in notice.findings)
     boundary = f"=_report-{stamp.id}"
     while boundary.encode() in original.octets:
         boundary += "-"
@@ -92,6 +99,28 @@ def bounce_for(notice: Notice, message: SpooledMessage, original: Original, stam
     octets = _header(notice, stamp, boundary) + b"\r\n" + body
     addresses = (*notice.to, stamp.author)
     return Report(octets, not octets.isascii(), any(not one.ascii for one in addresses))
+
+
+def curtailed(octets: bytes) -> bytes | None:
+    """Return a notice of ours without the body of what it returns; None where it returns a header only.
+
+    What made a provider refuse a message, its size or its content, makes it refuse a notice that holds all of it.
+    """
+    header, _, body = octets.partition(b"\r\n\r\n")
+    found = _BOUNDARY.search(header)
+    parts = body.split(b"--" + found[1] + b"\r\n") if found is not None else []
+    if found is None or len(parts) != 4:
+        return None
+    before, people, programs, last = parts
+    kind, _, whole = last.partition(b"\r\n\r\n")
+    if not kind.startswith((b"Content-Type: message/rfc822", b"Content-Type: message/global")) or b"-headers" in kind:
+        return None
+    words, follows, rest = people.rpartition(_ALL_FOLLOWS.encode())
+    people = words + _HEADER_FOLLOWS.encode() + rest if follows else people
+    opening = b"--" + found[1] + b"\r\n"
+    returned = _original(Original(whole).header, international=b"message/global-delivery-status" in programs)
+    again = opening.join((before, people, programs, returned + b"\r\n--" + found[1] + b"--\r\n"))
+    return header + b"\r\n\r\n" + again
 
 
 def _header(notice: Notice, stamp: Stamp, boundary: str) -> bytes:
@@ -128,7 +157,7 @@ def _for_people(notice: Notice, message: SpooledMessage, stamp: Stamp, *, whole:
             lines += _wrapped(_HAND_ON, "    ")
         lines.append("")
     lines.append(f"The message was accepted on {_date(message.accepted_at)} under the ID {message.id}.")
-    lines += ["It follows below." if whole else "Its header follows below.", ""]
+    lines += [_ALL_FOLLOWS if whole else _HEADER_FOLLOWS, ""]
     text = "\r\n".join(lines).encode()
     if text.isascii():
         return b"Content-Type: text/plain; charset=us-ascii\r\n\r\n" + text
@@ -181,19 +210,33 @@ def _original_recipient(original: str, *, international: bool) -> str:
 
 def _original(original: Original, *, international: bool) -> bytes:
     octets = original.octets if original.octets.endswith(b"\r\n") else original.octets + b"\r\n"
-    eight_bit = not octets.isascii()
+    encoding = b"" if octets.isascii() else b"Content-Transfer-Encoding: 8bit\r\n"
+    section = Original(octets).header.octets
+    # RFC 6532 §3.7: what is "global" has a header in UTF-8, and not merely letters beyond ASCII.
+    worldwide = international and not section.isascii() and _is_utf8(section)
     if original.whole:
-        kind = b"message/global" if international and eight_bit else b"message/rfc822"
-        encoding = b"Content-Transfer-Encoding: 8bit\r\n" if eight_bit else b""
+        kind = b"message/global" if worldwide else b"message/rfc822"
         return b"Content-Type: " + kind + b"\r\n" + encoding + b"\r\n" + octets
-    if international:
-        encoding = b"Content-Transfer-Encoding: 8bit\r\n" if eight_bit else b""
+    if worldwide:
         return b"Content-Type: message/global-headers\r\n" + encoding + b"\r\n" + octets
-    if not eight_bit:
+    if octets.isascii() and b"\0" not in octets and max(map(len, octets.split(b"\r\n"))) <= _LONGEST_LINE:
         return b"Content-Type: text/rfc822-headers\r\n\r\n" + octets
-    # A header with raw 8-bit letters is not RFC 5322's; encoded it passes everywhere, and nothing of it is lost.
-    kind = b"Content-Type: text/rfc822-headers; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    return kind + _quoted_printable(octets)
+    # Raw 8-bit letters, NUL and longer lines are not RFC 5322's; encoded they pass everywhere, and nothing is lost.
+    charset = b"utf-8" if _is_utf8(octets) else b"iso-8859-1"
+    kind = b"Content-Type: text/rfc822-headers; charset=" + charset
+    return kind + b"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + _quoted_printable(octets)
+
+
+def _beyond_ascii(recipient: Recipient) -> bool:
+    return not (recipient.forward_path.ascii and (recipient.original or "").isascii())
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _diagnosis(kind: NoticeKind, finding: Finding, message: SpooledMessage, stamp: Stamp) -> Diagnosis:

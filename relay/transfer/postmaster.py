@@ -10,7 +10,7 @@ from relay.envelope import WHOLE, Body, Content, DsnReturn, Envelope, Notify, Or
 from relay.spool.contract import Arrival, SpoolError
 from relay.spool.records import Claim, RecipientState, Settlement
 from relay.transfer.automatic import is_notice
-from relay.transfer.bounce import Original, Stamp, bounce_for
+from relay.transfer.bounce import Original, Stamp, bounce_for, curtailed
 from relay.transfer.dsn import Customs, Finding, Notice, NoticeKind, notices_due
 from relay.transfer.receipts import asks_receipt, receipt_address
 from relay.transfer.route import Route, route_for
@@ -19,6 +19,8 @@ from relay.transfer.surroundings import Surroundings
 
 _HEADER_MOST = 256 * 1024
 """Octets of a header section that are returned at most, as many as are accepted."""
+
+_ABOUT_ADDRESSEES = frozenset({1, 2})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Postmaster:
         """Return the notices that settlements cause; `dsn` tells that the upstream notifies of success itself."""
         message = claim.message
         if message.notice:
-            return []
+            return await self._once_more(claim, settled)
         settings = self._around.settings
         sender = message.reverse_path or parse_mailbox(message.header_from)
         route = route_for(settings, self._wanted(claim), self._usable, sender)
@@ -58,6 +60,35 @@ class Postmaster:
             self._around.journal.warned("nobody_to_tell", id=message.id, upstream=claim.upstream)
             return []
         return [self._posted(notice, claim, original, route) for notice in due]
+
+    async def _once_more(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]]) -> list[Posted]:
+        """Return a notice of ours that was refused, without the body of the message it is about; once at most."""
+        refused = tuple(finding.row.recipient for settlement, finding in settled if _content_refused(settlement))
+        octets = curtailed(b"".join([piece async for piece in claim.content.chunks()])) if refused else None
+        if octets is None:
+            return []
+        around, message = self._around, claim.message
+        now, eight_bit = around.clock(), not octets.isascii()
+        arrival = Arrival(
+            id=around.outgoing.next_id(),
+            origin=message.origin,
+            envelope=Envelope(
+                message.reverse_path,
+                refused,
+                Body.EIGHT_BIT_MIME if eight_bit else Body.SEVEN_BIT,
+                message.smtputf8,
+            ),
+            candidates=tuple(dict.fromkeys((claim.upstream, *claim.recipients[0].candidates))),
+            content=octets,
+            size=len(octets),
+            eight_bit=eight_bit,
+            header_from=message.header_from,
+            message_id=message.message_id,
+            accepted_at=now,
+            give_up_at=now + round(1000 * around.settings.queue.give_up),
+            notice=True,
+        )
+        return [Posted(arrival, NoticeKind.FAILED)]
 
     def has_way(self, claim: Claim) -> bool:
         """Return whether one of the upstreams by which a notice about the claim may go is usable."""
@@ -147,6 +178,13 @@ async def original_of(content: Content, *, full: bool) -> Original:
 def _mailboxes(addresses: Iterable[str]) -> tuple[Mailbox, ...]:
     found = (parse_mailbox(address) for address in addresses)
     return tuple(one for one in found if one is not None)
+
+
+def _content_refused(settlement: Settlement) -> bool:
+    """True where a recipient was given up by a lasting reply, not one about the address or its mailbox, RFC 3463."""
+    said = settlement.reply
+    failed = settlement.state is RecipientState.FAILED and said is not None and said.permanent
+    return failed and said is not None and said.enhanced.subject not in _ABOUT_ADDRESSEES
 
 
 def _receipt_due(settled: tuple[Settlement, Finding]) -> bool:

@@ -79,6 +79,23 @@ async def test_all_of_the_message_comes_back_where_it_was_asked_for(tmp_path: Pa
         assert b"Original-Envelope-Id: id+1\r\n" in actor.offers[1].octets
 
 
+@pytest.mark.parametrize(("refusal", "offers"), [("552 5.3.4 Too large", 3), ("550 5.1.1 No such user", 2)])
+async def test_a_notice_refused_for_what_it_returns_goes_once_more_without(
+    tmp_path: Path, refusal: str, offers: int
+) -> None:
+    code, _, text = refusal.partition(" ")
+    actor = Actor("isp", NO, final(int(code), text))
+    async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP}), actor) as stage:
+        await stage.put("a@far.test", dsn_return=DsnReturn.FULL)
+        await until(lambda: len(actor.offers) == offers, "the notices")
+        await asyncio.sleep(QUIET)
+        assert len(actor.offers) == offers
+        assert [b"Secret body" in offer.octets for offer in actor.offers] == [True, True, False][:offers]
+        assert b"Subject: Results" in actor.offers[-1].octets
+        assert actor.offers[-1].envelope.reverse_path is None
+        assert [str(one.forward_path) for one in actor.offers[-1].envelope.recipients] == ["app@clinic.test"]
+
+
 async def test_the_header_of_a_large_message_comes_back(tmp_path: Path) -> None:
     actor = Actor("isp", NO)
     content = b"From: app@clinic.test\r\nSubject: Scan\r\n\r\n" + b"x" * 76 * 40000 + b"\r\n"

@@ -16,7 +16,7 @@ from relay.diagnosis.diagnosis import NOTHING, Diagnosis
 from relay.envelope import DsnReturn
 from relay.reply import Reply
 from relay.spool.records import SpooledMessage
-from relay.transfer.bounce import Original, Report, Stamp, bounce_for
+from relay.transfer.bounce import Original, Report, Stamp, bounce_for, curtailed
 from relay.transfer.classification import Row, rows
 from relay.transfer.dsn import Finding, Notice, NoticeKind
 from relay.transfer.explanation import diagnosis_of_failure
@@ -194,6 +194,56 @@ def test_raw_eight_bit_headers_are_encoded() -> None:
     report = _bounce(original=header)
     assert not report.eight_bit
     assert "Käse" in str(_parts(report)[2].get_content())
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["Käse".encode("latin-1"), b"a\0b", b"x" * 5000, b"<id@far.test> " * 400],
+    ids=["latin1", "nul", "long_word", "long"],
+)
+def test_a_header_that_no_server_has_to_take_is_encoded(odd: bytes) -> None:
+    report = _bounce(original=Original(HEADER + b"X-Odd: " + odd + b"\r\n"))
+    assert report.octets.isascii()
+    assert b"\0" not in report.octets
+    assert max(map(len, report.octets.split(b"\r\n"))) <= 998
+    part = _parts(report)[2]
+    assert part.get_content_type() == "text/rfc822-headers"
+    assert "X-Odd: " + odd.decode("latin-1") in str(part.get_content())
+
+
+def test_a_header_in_nobodys_utf8_is_not_called_global() -> None:
+    found = Finding(row("jürgen@käse.test"), NO, NO)
+    odd = b"X-Odd: K\xe4se\r\n"
+    kinds = [_parts(_bounce(found, original=Original(odd)))[2].get_content_type()]
+    kinds += [_parts(_bounce(found, original=Original(odd + b"\r\nBody\r\n", whole=True)))[2].get_content_type()]
+    assert kinds == ["text/rfc822-headers", "message/rfc822"]
+
+
+def test_where_ascii_says_it_all_programs_get_the_fields_they_know() -> None:
+    report = _bounce(about=message(smtputf8=True), original=Original("Subject: Käse\r\n".encode()))
+    assert [part.get_content_type() for part in _parts(report)[1:]] == [
+        "message/delivery-status",
+        "text/rfc822-headers",
+    ]
+    assert report.octets.isascii()
+
+
+@pytest.mark.parametrize("to", ["a@far.test", "jürgen@käse.test"])
+@pytest.mark.parametrize("subject", ["Results", "Käse"])
+def test_without_the_body_of_what_it_returns(to: str, subject: str) -> None:
+    header = HEADER.replace(b"Results", subject.encode())
+    whole = Original(header + b"\r\nThe body\r\n--x\r\n", whole=True)
+    report = _bounce(Finding(row(to), NO, NO), original=whole)
+    found = curtailed(report.octets)
+    assert found == _bounce(Finding(row(to), NO, NO), original=whole.header).octets
+    assert curtailed(found) is None
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"Subject: x\r\n\r\nAn alert\r\n", b'Content-Type: x; boundary="b"\r\n\r\n--b--']
+)
+def test_what_returns_nothing_stays(octets: bytes) -> None:
+    assert curtailed(octets) is None
 
 
 def test_a_delay() -> None:
