@@ -148,6 +148,9 @@ class Direct:
             return
         if any(isinstance(one, Uncertain) for one in outcomes):
             await self._remember_uncertain(key, delivery)
+        elif delivery.relayed:
+            # Of an archive's copy the client hears nothing: repeating the message must not make another.
+            await self._remember(key, delivery, answer.reply, _reached(delivery, outcomes))
         self._refuse(delivery, answer.reply)
         if delivery.offered:
             await self._records.told(delivery, outcomes)

@@ -159,6 +159,21 @@ def _taken(told: str) -> str:
     return told if told.startswith("250") else ""
 
 
+def test_an_archive_gets_one_copy_however_often_the_client_tries(
+    provider: ScriptedServer, start_relay: StartRelay
+) -> None:
+    settings = direct_settings(provider.port)
+    settings["client"] = {"clinic": {**settings["client"]["clinic"], "bcc": ["archive@clinic.test"]}}
+    provider.script.then("RCPT", *["450 4.2.0 Greylisted", "250 2.1.5 Ok", "450 4.2.0 Greylisted"])
+    relay = start_relay(settings)
+    assert [submitted(relay)[:21] for _ in range(3)] == [
+        "450 4.2.0 Greylisted ",
+        "450 4.2.0 Greylisted ",
+        "250 2.0.0 Ok: queued ",
+    ]
+    assert [one.recipients for one in provider.accepted] == [("<archive@clinic.test> NOTIFY=NEVER",), ("<a@far.test>",)]
+
+
 def test_a_slow_answer_ends_in_451_and_one_delivery(provider: ScriptedServer, start_relay: StartRelay) -> None:
     provider.script.then("BODY", Answer("250 2.0.0 Ok: at last", delay=3.0))
     relay = start_relay(direct_settings(provider.port, {"timeout": "1s"}, retry_ambiguous="200ms"))
