@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 import sqlite3
 import threading
@@ -56,7 +57,8 @@ class Database:
         backend = parsed.get_backend_name()
         self.sqlite = backend == "sqlite"
         self.log_in_use = threading.Lock()
-        self.path = Path(parsed.database) if self.sqlite and parsed.database else None
+        # Where it is a link, SQLite keeps the log beside the file itself.
+        self.path = Path(os.path.realpath(parsed.database)) if self.sqlite and parsed.database else None
         if self.sqlite:
             if sqlite3.sqlite_version_info < _LEAST_SQLITE:
                 raise SpoolError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 is the least")
@@ -124,10 +126,26 @@ class Database:
         return connection.invalidated or driver is None or bool(driver.closed)
 
     def hopeless(self, connection: Connection, error: BaseException) -> bool:
-        """Return True where trying each unit of a failed group alone would only take time: locked, or cut off."""
+        """Return True where trying each unit of a failed group alone is of no use: locked, cut off, or not synced."""
         if self.sqlite:
-            return getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
+            locked = getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF == sqlite3.SQLITE_BUSY
+            return locked or self.unsynced(error)
         return self.broken(connection, error)
+
+    def unsynced(self, error: BaseException) -> bool:
+        """Return True where the disk did not take what was written: nothing may be added to the log as it is.
+
+        Linux says so once, and counts as written what the disk did not take, of earlier transactions too. What stands
+        behind a gap in the log is lost with the power, however well it is synced itself.
+        """
+        return self.sqlite and getattr(_cause(error), "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_FSYNC
+
+    def begin_log_anew(self, connection: Connection) -> None:
+        """Bring all that the log holds into the file, synced, and the log to nothing. Raises where that can't be."""
+        with self.log_in_use:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        if busy:
+            raise SpoolError("the write-ahead log cannot begin anew: another program reads the file; fuser names it")
 
     def keep_in_memory(self, connection: Connection, octets: int) -> None:
         """Say how much of the file this connection may keep in memory."""

@@ -179,10 +179,14 @@ class Writer:
     def _run(self) -> None:
         # What a thread that died was at, nobody else answers.
         self._refuse(self._group, SpoolError("the spool's writer ended"))
+        unsynced = False
         while True:
             try:
                 connection = self._database.connect()
                 try:
+                    if unsynced:
+                        self._database.begin_log_anew(connection)
+                        unsynced = False
                     # With less, what is removed soon after it was put would have to be read first.
                     self._database.keep_in_memory(connection, _GROUP_OCTETS)
                     self._work(connection)
@@ -191,6 +195,7 @@ class Writer:
             except Exception as error:  # task root: logged, and started again after a pause
                 self.trouble = trouble(error)
                 self._troubled_at = monotonic()
+                unsynced = unsynced or self._database.unsynced(error)
                 self._tell(error, self.trouble)
                 self._refuse(self._group, self.trouble)
                 self._refuse_waiting(self.trouble)

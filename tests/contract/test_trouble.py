@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from relay.spool import drafts
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database
-from relay.spool.jobs import each
+from relay.spool.jobs import each, write
 from relay.spool.records import RecipientState, Selection
 from relay.spool.store import Spool
 from relay.spool.transaction import Transaction
@@ -197,6 +197,33 @@ class TestSqlite:
             other.close()
             await spool.aclose()
 
+    async def test_after_a_failed_sync_the_log_begins_anew(self, tmp_path: Path, clock: Clock) -> None:
+        # What a sync failed to write, of settlements that did not wait for one too, the kernel counts as written.
+        spool = await Spool.open("", tmp_path, reserve=0, clock=clock)
+        try:
+            await spool.intake.put(arrival(spool.intake.next_id(), clock()))
+            before = _log_of(tmp_path)
+            put = spool.intake.put(arrival(spool.intake.next_id(), clock()))
+            results = await asyncio.gather(put, write(spool._writer, _fail_to_sync), return_exceptions=True)
+            assert [type(result) for result in results] == [SpoolError, SpoolError]
+            assert _log_of(tmp_path) == before
+            await puts_again(spool, clock)
+            assert _log_of(tmp_path) != before
+            assert len(await spool.outgoing.claim("office365", 10, 10)) == 2
+        finally:
+            await spool.aclose()
+
+    async def test_a_database_behind_a_link_has_its_log_beside_itself(self, tmp_path: Path, clock: Clock) -> None:
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "queue.db").symlink_to(tmp_path / "disk" / "queue.db")
+        spool = await Spool.open("", tmp_path, reserve=0, clock=clock)
+        try:
+            spool._room.look_for_files()
+            await spool.intake.put(arrival(spool.intake.next_id(), clock()))
+            assert (tmp_path / "disk" / "queue.db-wal").stat().st_size > 0
+        finally:
+            await spool.aclose()
+
     async def test_how_the_database_is_opened(self, tmp_path: Path) -> None:
         spool = await Spool.open("", tmp_path)
         pragmas = ["journal_mode", "synchronous", "auto_vacuum", "secure_delete", "foreign_keys"]
@@ -214,6 +241,17 @@ async def _fill(spool: Spool, clock: Clock) -> None:
 
 def _turn_read_only(transaction: Transaction) -> None:
     transaction.connection.exec_driver_sql("PRAGMA query_only = ON").close()
+
+
+def _fail_to_sync(_: Transaction) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+    raise error
+
+
+def _log_of(folder: Path) -> bytes:
+    """Which log it is: another two numbers each time that it begins anew."""
+    return (folder / "queue.db-wal").read_bytes()[16:24]
 
 
 def _pragma(transaction: Transaction, name: str) -> object:
