@@ -9,7 +9,7 @@ from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.diagnosis import Diagnosis
 from relay.diagnosis.names import names_of
 from relay.spool.records import HoldReason, RecipientState, TraceEntry, TraceEvent
-from relay.transfer.explanation import explanation_of
+from relay.transfer.explanation import explanation_of, given_up
 from relay.transfer.standing import State
 from relay.transfer.verdict import named_in
 
@@ -45,7 +45,7 @@ def diagnosis_of_event(
     name = event.upstream or ""
     upstream = settings.upstream.get(name)
     said = event.reply
-    return explanation_of(
+    found = explanation_of(
         said,
         upstream,
         names_of(name, upstream, entry.message.header_from),
@@ -54,3 +54,4 @@ def diagnosis_of_event(
         deferred=event.event == "deferred",
         named=named_in(said, at, entry.message, entry.recipients) if said is not None else "nobody",
     ).diagnosis
+    return given_up(found) if event.event == "failed" else found

@@ -30,7 +30,7 @@ _FILES = {
 }
 """Whose each file is. In this order the conditions of one row, and the words of a text, are looked at."""
 
-_KEYS = frozenset("rows text aadsts port host of login words title cause actor steps link".split())  # noqa: SIM905
+_KEYS = frozenset("rows text aadsts port host of login words title cause meanwhile actor steps link".split())  # noqa: SIM905
 _AADSTS = re.compile(r"AADSTS(\d{4,7})\b", re.IGNORECASE)
 
 
@@ -50,6 +50,7 @@ class Cause:
     words: re.Pattern[str] | None
     title: str
     cause: str
+    meanwhile: str
     actor: Actor
     steps: tuple[str, ...]
     link: str
@@ -75,11 +76,12 @@ class Cause:
         return Diagnosis(
             self.key,
             self.title,
-            filled(self.cause, names),
+            " ".join(filter(None, (filled(self.cause, names), self.meanwhile))),
             self.actor,
             tuple(filled(step, names) for step in self.steps),
             filled(self.link, names),
             self.provider,
+            self.meanwhile,
         )
 
 
@@ -164,6 +166,7 @@ def _cause(file: str, key: str, entry: Mapping[str, Any]) -> Cause:
         words=_pattern(entry.get("words")),
         title=entry["title"],
         cause=entry["cause"],
+        meanwhile=entry.get("meanwhile", ""),
         actor=Actor(entry["actor"]),
         steps=tuple(entry.get("steps", (NOTHING,))),
         link=entry["link"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 NOTHING = "Nothing needs to be done: it passes by itself, or is tried again."
@@ -28,7 +28,8 @@ class Actor(enum.StrEnum):
 class Diagnosis:
     """`title` is a few words, `cause` sentences; `steps` are never empty. Names are filled in; no secret is in it.
 
-    `provider`: the only one of whom it can be true, as `type` of an upstream names it; empty: any.
+    `provider`: the only one of whom it can be true, as `type` of an upstream names it; empty: any. `meanwhile`: what
+    the relay does about it, with which `cause` ends.
     """
 
     key: str
@@ -38,6 +39,12 @@ class Diagnosis:
     steps: tuple[str, ...]
     link: str
     provider: str = ""
+    meanwhile: str = ""
+
+    @property
+    def lasting(self) -> Diagnosis:
+        """The same without what is done meanwhile."""
+        return replace(self, cause=self.cause.removesuffix(self.meanwhile).rstrip(), meanwhile="")
 
     def shape(self) -> dict[str, Any]:
         """Return it as `--json` promises it."""

@@ -153,10 +153,15 @@ def diagnosis_of_failure(row: str, said: Reply, upstream: UpstreamSettings | Non
     found = diagnosis_for(row, str(said), names) if explains(row) else None
     if found is None or found.key in VAGUE:
         found = explanation_of(said, upstream, names, failed=bool(row)).diagnosis
+    return given_up(found)
+
+
+def given_up(found: Diagnosis) -> Diagnosis:
+    """Return what is said of it once nothing is tried any more: the relay does nothing about it, so somebody must."""
     if found.actor is not Actor.NOBODY:
-        return found
-    gave_up = diagnosis_for("gave_up", "", names)
-    return gave_up if found.key in VAGUE else replace(found, actor=gave_up.actor, steps=gave_up.steps)
+        return found.lasting
+    gave_up = diagnosis_for("gave_up", "", {})
+    return gave_up if found.key in VAGUE else replace(found.lasting, actor=gave_up.actor, steps=gave_up.steps)
 
 
 def recorded(said: Reply, provider: Provider, names: Names, likely: Likely, named: Named = "nobody") -> Explanation:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from relay.diagnosis.diagnosis import NOTHING
 from tests.rig.relay import RelayProcess
 from tests.rig.script import Transaction
 from tests.rig.scripted import EXTENSIONS, ScriptedServer
@@ -165,7 +166,10 @@ def test_a_deadline_is_kept_and_told(start_relay: StartRelay) -> None:
         settings["client"]["clinic"] |= {"deadline": "1s"}
         relay = start_relay(settings)
         submit(relay, "", "a@far.test")
-        relay.wait_for_event("failed")
+        [failed] = relay.wait_for_event("failed")
+        told = relay.command("trace", failed["id"]).stdout
+        assert "Send it again later" in told
+        assert NOTHING not in told
         provider.script.well_again()
         report = Report(provider.wait_for(1)[0])
         assert report.field("Status") == ["4.4.7"]

@@ -334,6 +334,7 @@ def test_nobody_is_told_that_what_failed_passes_by_itself() -> None:
         text = _text(_bounce(Finding(row(), expired(refused), refused, "transient")))
         assert "Who must act: sender" in text
         assert NOTHING not in text
+        assert "tries again" not in text
         assert "Send it again later" in text
     assert "does not know yet" in _text(_bounce(Finding(row(), expired(busy), busy, "transient")))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from relay.config.microsoft365_settings import Microsoft365Settings
@@ -9,12 +11,19 @@ from relay.config.provider_settings import GmailSettings, SmtpSettings
 from relay.config.providers import Provider
 from relay.config.ses_settings import SesSettings
 from relay.config.upstream_settings import UpstreamSettings
-from relay.diagnosis.causes import diagnosis_by_words, diagnosis_for
+from relay.diagnosis.causes import causes, diagnosis_by_words, diagnosis_for
+from relay.diagnosis.diagnosis import NOTHING, Actor
 from relay.diagnosis.names import names_of
 from relay.reply import Reply, parse_reply
 from relay.spool.records import HoldReason
 from relay.transfer.classification import Named, Occasion, Stage, row_for
-from relay.transfer.explanation import diagnosis_of_failure, explanation_at, explanation_of, said_before_mail
+from relay.transfer.explanation import (
+    diagnosis_of_failure,
+    explanation_at,
+    explanation_of,
+    given_up,
+    said_before_mail,
+)
 from relay.transfer.outcome import Failed, Hold
 from relay.transfer.pasted import explanation_of_text
 from relay.transfer.settlement import NO_FINAL_REPLY, expired
@@ -227,3 +236,20 @@ def test_given_up_while_the_upstream_was_held_tells_why_it_was(text: str, expect
     assert diagnosis_of_failure("", said, upstream, names).key == expected
     in_trace = explanation_of(expired(said), upstream, names, failed=True)
     assert (in_trace.diagnosis.key, in_trace.known) == (expected, True)
+
+
+def test_what_was_given_up_is_not_said_to_be_tried_again() -> None:
+    own = re.compile(r"\b(tried|tries|sent|asks|asked|offered) again\b(?! and again)|goes on|[Mm]ail waits|is kept")
+    for cause in causes():
+        told = given_up(cause.diagnosis({}))
+        assert told.actor is not Actor.NOBODY, cause.key
+        assert NOTHING not in told.steps, cause.key
+        if cause.key != "delayed":
+            assert not own.search(told.cause), cause.key
+
+
+def test_what_is_still_tried_is_said_to_be() -> None:
+    found = diagnosis_for("transient", "450 4.2.0 Greylisted", {})
+    assert found.cause.endswith("The relay tries again in some minutes.")
+    assert found.lasting.cause.endswith("does not know yet.")
+    assert found.lasting.lasting == found.lasting
