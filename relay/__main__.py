@@ -5,7 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import signal
 import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
 
 from relay.cli.arguments import arguments_from
 
@@ -25,9 +29,13 @@ def _status(words: list[str]) -> int:
         # What is loaded stays: looking for garbage in it takes a tenth of the time. The daemon begins with that again.
         gc.disable()
         if arguments.serves:
+            # Before it hears signals itself: a reload finds the file unread, and must not end what is about to start.
+            _heed(_stopped, signal.SIG_IGN)
             from relay.daemon import serve
 
-            return serve(arguments.config)
+            status = serve(arguments.config)
+            _heed(signal.SIG_IGN, signal.SIG_IGN)
+            return status
         from relay.cli.command import run
 
         gc.enable()
@@ -42,6 +50,16 @@ def _status(words: list[str]) -> int:
     except Exception as error:
         return _defect(error)
     return status
+
+
+def _heed(stop: Callable[[int, FrameType | None], None] | signal.Handlers, reload: signal.Handlers) -> None:
+    signal.signal(signal.SIGHUP, reload)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _stopped(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(0)
 
 
 def _defect(error: Exception) -> int:

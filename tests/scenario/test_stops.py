@@ -1,11 +1,14 @@
 """SIGTERM while everybody is in the middle of something."""
 
+import signal
 import smtplib
 import socket
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from subprocess import Popen
 
 from tests.rig.odd import OddServer, Talk, up_to
 from tests.rig.script import Answer
@@ -150,3 +153,31 @@ def test_stopped_twice_at_every_stage(provider: ScriptedServer, start_relay: Sta
     assert b"250 2.0.0 Ok: queued" in heard[0], "what was coming in may end"
     arrived = [one for one in provider.accepted if "<half@example.test>" in one.recipients]
     assert len(arrived) + ("half@example.test" in kept) == 1
+
+
+def _hears(process: Popen[bytes] | None, number: signal.Signals) -> bool:
+    """True where it has a handler for the signal (proc(5), SigCgt)."""
+    assert process is not None
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def test_signals_before_it_serves_and_after(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    relay = start_relay(plain_settings(provider.port))
+    assert relay.process is not None
+    relay.process.terminate()
+    while relay.process.poll() is None:
+        with suppress(ProcessLookupError):
+            relay.process.send_signal(signal.SIGHUP)
+            relay.process.terminate()
+        time.sleep(0.002)
+    assert relay.process.wait() == 0, "ended by a signal that came once it had stopped"
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        relay.launch()
+        wait_until(lambda: _hears(relay.process, signal.SIGTERM), "it to hear signals", pause=0.001)
+        relay.process.send_signal(number)
+        if number == signal.SIGHUP:
+            wait_until(lambda: relay.readiness()[0] == 200, "it to start in spite of a reload")
+            assert relay.terminate() == 0
+    assert relay.process.wait(30) == 0, "ended by a signal that came before it served"
