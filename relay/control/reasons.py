@@ -9,7 +9,7 @@ from relay.config.upstream_settings import UpstreamSettings
 from relay.diagnosis.diagnosis import Diagnosis
 from relay.diagnosis.names import names_of
 from relay.spool.records import HoldReason, RecipientState, TraceEntry, TraceEvent
-from relay.transfer.explanation import explanation_of, given_up
+from relay.transfer.explanation import explanation_of, given_up, left_to_application
 from relay.transfer.standing import State
 from relay.transfer.verdict import named_in
 
@@ -34,7 +34,11 @@ def message_reasons(entry: TraceEntry, settings: Settings) -> list[dict[str, Any
         last = next((event for event in reversed(entry.events) if event.recipient == path), None)
         if row.state not in _SETTLED and last is not None and last.event in _TOLD:
             reason = row.hold_reason if row.state is RecipientState.HELD else None
-            found.setdefault(diagnosis_of_event(last, entry, at, settings, reason), []).append(path)
+            diagnosis = diagnosis_of_event(last, entry, at, settings, reason)
+            if row.state is RecipientState.FAILED and last.event != "failed":
+                # Its client waited for the answer, and heard this one.
+                diagnosis = left_to_application(diagnosis)
+            found.setdefault(diagnosis, []).append(path)
     return [diagnosis.shape() | {"recipients": recipients} for diagnosis, recipients in found.items()]
 
 

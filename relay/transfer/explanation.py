@@ -164,6 +164,16 @@ def given_up(found: Diagnosis) -> Diagnosis:
     return gave_up if found.key in VAGUE else replace(found.lasting, actor=gave_up.actor, steps=gave_up.steps)
 
 
+def left_to_application(found: Diagnosis) -> Diagnosis:
+    """Return what is said of it where the application waited for the answer: it may try again, the relay does not."""
+    if found.key == f"hold_{HoldReason.AMBIGUOUS}":
+        return diagnosis_for("left_unknown", "", {})
+    left = diagnosis_for("left_to_application", "", {})
+    if found.actor is Actor.NOBODY:
+        return left if found.key in VAGUE else replace(found.lasting, actor=left.actor, steps=left.steps)
+    return replace(found.lasting, steps=(*found.steps, *left.steps))
+
+
 def recorded(said: Reply, provider: Provider, names: Names, likely: Likely, named: Named = "nobody") -> Explanation:
     """Return what explains a reply of which only the words are known; of several rows the first that is `likely`."""
     text = str(said)

@@ -203,6 +203,8 @@ def test_no_answer_at_all_ends_in_451_and_nothing_is_sent_by_itself(
     time.sleep(1.0)
     assert len(provider.transactions) == 1
     assert queue_of(relay) == []
+    [entry] = traced(relay)
+    assert [reason["title"] for reason in entry["reasons"]] == ["No answer while the application waited"]
     assert submitted(relay).startswith("250")
     assert len(provider.transactions) == 2
 

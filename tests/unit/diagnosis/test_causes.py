@@ -27,7 +27,7 @@ EXPLAINED = (
     | {cause.value for cause in Cause if cause is not Cause.TOKEN_REFUSED}
     | {f"hold_{reason}" for reason in HoldReason}
     | KINDS
-    | {"gave_up", "daily_limit_near", *ROWS, *ENDS}
+    | {"gave_up", "left_to_application", "left_unknown", "daily_limit_near", *ROWS, *ENDS}
 )
 
 

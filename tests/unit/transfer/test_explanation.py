@@ -22,6 +22,7 @@ from relay.transfer.explanation import (
     explanation_at,
     explanation_of,
     given_up,
+    left_to_application,
     said_before_mail,
 )
 from relay.transfer.outcome import Failed, Hold
@@ -246,6 +247,19 @@ def test_what_was_given_up_is_not_said_to_be_tried_again() -> None:
         assert NOTHING not in told.steps, cause.key
         if cause.key != "delayed":
             assert not own.search(told.cause), cause.key
+
+
+def test_what_the_application_was_told_to_repeat_is_left_to_it() -> None:
+    own = diagnosis_for("left_to_application", "", {})
+    greylisted = left_to_application(diagnosis_for("transient", "450 4.2.0 Greylisted", {}))
+    assert (greylisted.title, greylisted.actor, greylisted.steps) == ("Greylisted", Actor.SENDER, own.steps)
+    assert "tries again" not in greylisted.cause
+    assert left_to_application(diagnosis_for("transient", "451 4.3.0 Later", {})) == own
+    cut = diagnosis_for(Cause.DISCONNECTED.value, "", {})
+    assert left_to_application(cut).actor is cut.actor
+    assert left_to_application(cut).steps == (*cut.steps, *own.steps)
+    unknown = left_to_application(diagnosis_for("hold_ambiguous", "", {}))
+    assert not any("relay queue" in step for step in unknown.steps)
 
 
 def test_what_is_still_tried_is_said_to_be() -> None:
