@@ -1,4 +1,8 @@
-"""When a claim is over: while its upstream is held `queue.give_up` stands still, and a client's deadline does not."""
+"""When a claim is over: while its upstream is held `queue.give_up` stands still, and a client's deadline does not.
+
+What `queue.give_up` is over for is tried once more where its upstream takes mail: the relay may have stood still, or
+its clock been wrong. Behind a client's deadline nothing is sent.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,17 @@ def within_deadline(claim: Claim, settings: Settings) -> Claim:
         return claim
     rows = tuple(replace(row, give_up_at=min(row.give_up_at, over_at)) for row in claim.recipients)
     return replace(claim, recipients=rows)
+
+
+def missed(claim: Claim, settings: Settings, now: int) -> bool:
+    """True where an attempt was due, and the client's deadline over before it could be made, for every recipient."""
+    over_at = _deadline_of(claim, settings)
+    return over_at is not None and all(row.next_attempt_at < over_at <= now for row in claim.recipients)
+
+
+def out_of_time(claim: Claim, now: int) -> bool:
+    """True where the time of every recipient is over."""
+    return all(row.give_up_at <= now for row in claim.recipients)
 
 
 def while_held(claim: Claim, since_at: int, now: int) -> Claim:

@@ -14,10 +14,10 @@ from relay.transfer.alerts import Alerts
 from relay.transfer.attempts import Attempts
 from relay.transfer.clock import steady_clock
 from relay.transfer.custody import Custody
-from relay.transfer.deadline import while_held, within_deadline
+from relay.transfer.deadline import missed, out_of_time, while_held, within_deadline
 from relay.transfer.meter import Meter
 from relay.transfer.outcome import Relayed
-from relay.transfer.overdue import Overdue, missed
+from relay.transfer.overdue import Overdue
 from relay.transfer.pace import Pace
 from relay.transfer.settling import Settling
 from relay.transfer.standing import Standing
@@ -189,12 +189,20 @@ class Lane:
             await self._wait_for_work()
 
     async def _begin(self, claims: Sequence[Claim], now: int) -> None:
-        late = [missed(claim, now) for claim in claims]
-        over = [claim for claim, is_late in zip(claims, late, strict=True) if is_late]
-        timely = [claim for claim, is_late in zip(claims, late, strict=True) if not is_late] if over else claims
+        over: list[Claim] = []
+        timely: list[Claim] = []
+        for claim in claims:
+            (over if missed(claim, self._around.settings, now) else timely).append(claim)
         begun, postponed = self._around.paces.parted(timely, now)
         self.attempts.add(begun)
-        await self._settling.postpone(postponed)
+        later: list[tuple[Claim, int]] = []
+        for claim, at in postponed:
+            # Whose turn does not come before its time is over is given up.
+            if out_of_time(claim, now):
+                over.append(claim)
+            else:
+                later.append((claim, at))
+        await self._settling.postpone(later)
         if over:
             await self._overdue.expire(over)
 
@@ -255,7 +263,7 @@ class Lane:
         if not await self._probed():
             return
         claims = await self._claim(1, self._settings.recipients_per_message)
-        while claims and missed(claims[0], self._around.clock()):
+        while claims and missed(claims[0], self._around.settings, self._around.clock()):
             await self._overdue.expire(claims)
             claims = await self._claim(1, self._settings.recipients_per_message)
         if claims:
@@ -273,7 +281,7 @@ class Lane:
         claims = await self._claim(1, self._settings.recipients_per_message)
         if not claims:
             await self._probed()
-        elif missed(claims[0], now):
+        elif missed(claims[0], self._around.settings, now):
             await self._overdue.expire(claims)
         else:
             self.attempts.try_out(claims[0])

@@ -17,11 +17,6 @@ _BREATH = 3
 """As many times as long as a step took others have their turn: a million may be given up at once."""
 
 
-def missed(claim: Claim, now: int) -> bool:
-    """True where an attempt was due, and time was over before it could be made, for every recipient."""
-    return all(row.next_attempt_at < row.give_up_at <= now for row in claim.recipients)
-
-
 class Overdue:
     """One upstream's. Goes through all that waits in steps, between which others have their turn."""
 

@@ -12,7 +12,7 @@ from relay.spool.records import Priority
 from relay.spool.store import Spool
 from relay.transfer import lane
 from tests.contract.mail import arrival
-from tests.transfer.actor import CONNECTION_REFUSED, PASSWORD_REFUSED, Actor, taken
+from tests.transfer.actor import CONNECTION_REFUSED, PASSWORD_REFUSED, Actor, final, taken
 from tests.transfer.stage import Stage, notify, settings_of, until
 
 SMTP = {"type": "smtp", "host": "mx.provider.test"}
@@ -50,20 +50,45 @@ async def test_told_of_the_delay_behind_many_that_did_not_ask(tmp_path: Path) ->
         assert order.index("asked@far.test") > 99, "nor does a notice change anybody's turn"
 
 
-async def test_too_late_when_its_turn_comes(tmp_path: Path) -> None:
-    """After a relay that stood still for longer than the deadline."""
+async def _waiting_since(days: int, tmp_path: Path, messages: int, candidates: tuple[str, ...]) -> list[str]:
+    """Return the IDs of messages that a relay accepted so long ago, and has not touched since."""
     spool = await Spool.open("", tmp_path, reserve=0)
-    long_ago = time.time_ns() // 1_000_000 - 6 * 86_400_000
-    late = [arrival(spool.intake.next_id(), long_ago, client="app", upstream=("isp", "other")) for _ in range(150)]
+    at = time.time_ns() // 1_000_000 - days * 86_400_000
+    late = [arrival(spool.intake.next_id(), at, client="app", upstream=candidates) for _ in range(messages)]
     for one in late:
         await spool.intake.put(one)
     await spool.aclose()
-    isp, other = Actor("isp"), Actor("other")
+    return [one.id for one in late]
+
+
+async def test_after_a_standstill_each_is_tried_once_more(tmp_path: Path) -> None:
+    """A machine that was off for days, or whose clock leapt: nothing that can go now may be given up."""
+    late = await _waiting_since(6, tmp_path, 150, ("isp",))
+    isp = Actor("isp")
+    async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP}), isp) as stage:
+        for id_ in late:
+            await stage.settled(id_, "relayed")
+        assert len(isp.offers) == 150
+
+
+async def test_after_a_standstill_what_is_refused_is_given_up(tmp_path: Path) -> None:
+    (late,) = await _waiting_since(6, tmp_path, 1, ("isp",))
+    isp, other = Actor("isp", final(451, "4.3.2 Try again later")), Actor("other")
     async with Stage(tmp_path, settings_of(tmp_path, {"isp": SMTP, "other": SMTP}), isp, other) as stage:
+        entry = await stage.settled(late, "failed")
+        assert "4.4.7" in str(entry.recipients[0].reply)
+        await until(lambda: len(isp.offers) + len(other.offers) == 2, "the attempt, and the bounce")
+
+
+async def test_after_a_standstill_nothing_goes_behind_its_clients_deadline(tmp_path: Path) -> None:
+    late = await _waiting_since(3, tmp_path, 150, ("isp", "other"))
+    isp, other = Actor("isp"), Actor("other")
+    settings = settings_of(tmp_path, {"isp": SMTP, "other": SMTP}, client={"deadline": "2d"})
+    async with Stage(tmp_path, settings, isp, other) as stage:
         fresh = await stage.put("fresh@far.test")
         await stage.settled(fresh, "relayed")
-        for one in late:
-            await stage.settled(one.id, "failed")
+        for id_ in late:
+            await stage.settled(id_, "failed")
         await until(lambda: len(isp.offers) + len(other.offers) == 151, "the bounces")
         assert not any("patient" in str(offer.envelope.recipients[0].forward_path) for offer in isp.offers)
 
