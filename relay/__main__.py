@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -30,12 +29,12 @@ def _status(words: list[str]) -> int:
         gc.disable()
         if arguments.serves:
             # Before it hears signals itself: a reload finds the file unread, and must not end what is about to start.
-            _heed(_stopped, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, _stopped)
+            signal.signal(signal.SIGTERM, _stopped)
             from relay.daemon import serve
 
-            status = serve(arguments.config)
-            _heed(signal.SIG_IGN, signal.SIG_IGN)
-            return status
+            return serve(arguments.config)
         from relay.cli.command import run
 
         gc.enable()
@@ -50,12 +49,6 @@ def _status(words: list[str]) -> int:
     except Exception as error:
         return _defect(error)
     return status
-
-
-def _heed(stop: Callable[[int, FrameType | None], None] | signal.Handlers, reload: signal.Handlers) -> None:
-    signal.signal(signal.SIGHUP, reload)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
 
 
 def _stopped(number: int, frame: FrameType | None) -> NoReturn:

@@ -68,10 +68,13 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 async def _until_signalled(path: Path, environ: Mapping[str, str]) -> int:
     over, hang_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, over.set)
-    loop.add_signal_handler(signal.SIGINT, over.set)
-    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
-    return await operate(path, environ, over, memory.settle, hang_up)
+    hears = {signal.SIGTERM: over.set, signal.SIGINT: over.set, signal.SIGHUP: hang_up.set}
+    for number, heard in hears.items():
+        loop.add_signal_handler(number, heard)
+    status = await operate(path, environ, over, memory.settle, hang_up)
+    # From here on nothing hears them, and one more would make a failure of what ended well.
+    signal.pthread_sigmask(signal.SIG_BLOCK, hears)
+    return status
 
 
 async def operate(
