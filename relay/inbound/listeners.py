@@ -121,11 +121,12 @@ class Listeners:
         endings = [connection.ending() for connection in self._connections()]
         if endings:
             await asyncio.wait(endings, timeout=seconds)
-        late = [connection.ending() for connection in self._connections()]
-        for connection in self._connections():
-            connection.abort()
-        if late:
-            await asyncio.wait(late, timeout=1)
+        for _ in ("with a goodbye", "without"):
+            late = [connection.ending() for connection in self._connections()]
+            for connection in self._connections():
+                connection.abort()
+            if late:
+                await asyncio.wait(late, timeout=1)
         await self._premises.acceptance.settled()
         self._premises.devices.close()
 

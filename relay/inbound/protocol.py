@@ -264,7 +264,11 @@ class Protocol(asyncio.Protocol):
             self._leave(replies.SHUTTING_DOWN)
 
     def abort(self) -> None:
-        """End at once; but a message that is on its way to stable storage gets there."""
+        """End at once, the first time with a goodbye; but a message that is on its way to stable storage gets there."""
+        if self._at_rest and self._session is not None and self._linger is None:
+            self._reason = "drained"
+            self._leave(replies.SHUTTING_DOWN)
+            return
         self.transport.abort()
         # Behind the first step of a command that has just begun, which can't end in order before that.
         self._loop.call_soon(self._cancel)

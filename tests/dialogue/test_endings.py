@@ -205,6 +205,7 @@ async def test_draining_ends_those_who_take_too_long(tmp_path: Path, monkeypatch
         stuck = await Visitor.connect(at.port())
         await stuck.begin()
         draining = asyncio.create_task(at.listeners.drain(0.2))
+        assert (await stuck.reply()).startswith("421 4.3.2")
         assert await stuck.ended()
         assert not draining.done()
         slow.go_on.set()
