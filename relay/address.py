@@ -21,6 +21,7 @@ _IN_TEXT = re.compile(
     r'(?:"(?:[^"\\\r\n]|\\[^\r\n]){0,80}"|(?<![^\s<>()\[\]:;,"\'])[^\s<>()\[\]:;,"\'][^\s<>()\[\]:;,"]*)@'
     rf"(?:{_LETTER}[^\x00-,/:-@\[-^`{{-\x7f]*|\[[^\]\s]*\])"
 )
+_LOGIN_ADDRESS = re.compile(r"[\w.+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,63}", re.ASCII)
 
 Disclosure: TypeAlias = Literal["full", "masked", "none"]
 """How much of an address a log may show: all, the first character and the domain, or nothing."""
@@ -88,3 +89,13 @@ def shown_text(text: str, disclosure: Disclosure) -> str:
     if disclosure == "full" or "@" not in text:
         return text
     return _IN_TEXT.sub(lambda found: shown(found[0], disclosure), text)
+
+
+def login_name(text: str) -> str:
+    """Return what a log may know of a user name that failed: an address, else its first character and `***`.
+
+    It may be a password in the wrong field, and many of these have an at sign.
+    """
+    if not text or _LOGIN_ADDRESS.fullmatch(text):
+        return text
+    return f"{text[:1]}***" if text[:1].isprintable() else "?***"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
-from relay.address import ReversePath
+from relay.address import ReversePath, login_name
 from relay.diagnosis.diagnosis import Diagnosis
 from relay.logs import Log
 from relay.metrics import MECHANISMS, MOVES, REFUSALS, Metrics
@@ -76,12 +76,12 @@ class Journal:
         self._log.write(logging.INFO, "authenticated", values)
 
     def authentication_failed(self, listener: str, mechanism: str, username: str, peer: str, reply: Reply) -> None:
-        """A login failed. `username` is shown masked: people type passwords there."""
+        """A login failed. Of `username` only an address is shown as one: people type passwords there."""
         self._authentications(listener, _mechanism(mechanism), "failure").inc()
         values = {
             "listener": listener,
             "mechanism": _mechanism(mechanism),
-            "username": username,
+            "username": login_name(username),
             "peer": peer,
             "reply": str(reply),
         }
