@@ -112,9 +112,8 @@ def _mailbox(text: str) -> Mailbox | None:
 
 def _members(text: str) -> Iterator[tuple[str, bool]]:
     """The members of a list, groups opened, and whether each stood in one; commas outside quotes and brackets part."""
-    member = ""
     in_angle = grouped = False
-    position = 0
+    start = position = 0
     while position < len(text):
         found = _TOKEN.match(text, position)
         if found is None:
@@ -123,15 +122,14 @@ def _members(text: str) -> Iterator[tuple[str, bool]]:
         position = found.end()
         kind = found.lastgroup
         if kind == "comma" and not in_angle:
-            yield member, grouped
-            member = ""
+            yield text[start : found.start()], grouped
+            start = position
             grouped = grouped and found[0] != ";"
         elif kind == "group" and not in_angle:
-            member, grouped = "", True
+            start, grouped = position, True
         else:
             in_angle = (in_angle or kind == "angle") and kind != "close"
-            member += found[0]
-    yield member, grouped
+    yield text[start:], grouped
 
 
 def _without_comments(text: str) -> str | None:
