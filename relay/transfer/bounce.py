@@ -38,6 +38,7 @@ _HAND_ON = (
 _ALL_FOLLOWS = "It follows below."
 _HEADER_FOLLOWS = "Its header follows below."
 _BOUNDARY = re.compile(rb'boundary="([^"]+)"')
+_FROM = re.compile(rb"^(From:[^<\r\n]*<)[^>\r\n]*", re.MULTILINE)
 _LONGEST_LINE = 998
 _WIDTH = 76
 """Characters a line, so that no line reaches RFC 5322 §2.1.1's limit, in whatever letters."""
@@ -121,6 +122,11 @@ def curtailed(octets: bytes) -> bytes | None:
     returned = _original(Original(whole).header, international=b"message/global-delivery-status" in programs)
     again = opening.join((before, people, programs, returned + b"\r\n--" + found[1] + b"--\r\n"))
     return header + b"\r\n\r\n" + again
+
+
+def signed(octets: bytes, author: Mailbox) -> bytes:
+    """Return a notice of ours with another address in its From."""
+    return _FROM.sub(lambda found: found[1] + str(author).encode(), octets, count=1)
 
 
 def _header(notice: Notice, stamp: Stamp, boundary: str) -> bytes:

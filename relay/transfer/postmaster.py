@@ -10,7 +10,7 @@ from relay.envelope import WHOLE, Body, Content, DsnReturn, Envelope, Notify, Or
 from relay.spool.contract import Arrival, SpoolError
 from relay.spool.records import Claim, RecipientState, Settlement
 from relay.transfer.automatic import is_notice
-from relay.transfer.bounce import Original, Stamp, bounce_for, curtailed
+from relay.transfer.bounce import Original, Stamp, bounce_for, curtailed, signed
 from relay.transfer.dsn import Customs, Finding, Notice, NoticeKind, notices_due
 from relay.transfer.receipts import asks_receipt, receipt_address
 from relay.transfer.route import Route, route_for
@@ -21,6 +21,8 @@ _HEADER_MOST = 256 * 1024
 """Octets of a header section that are returned at most, as many as are accepted."""
 
 _ABOUT_ADDRESSEES = frozenset({1, 2})
+_ABOUT_SENDERS = frozenset({(1, 7), (1, 8)})
+"""Subjects, and subjects with details, of an enhanced status (RFC 3463 §3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +64,22 @@ class Postmaster:
         return [self._posted(notice, claim, original, route) for notice in due]
 
     async def _once_more(self, claim: Claim, settled: Sequence[tuple[Settlement, Finding]]) -> list[Posted]:
-        """Return a notice of ours that was refused, without the body of the message it is about; once at most."""
-        refused = tuple(finding.row.recipient for settlement, finding in settled if _content_refused(settlement))
-        octets = curtailed(b"".join([piece async for piece in claim.content.chunks()])) if refused else None
-        if octets is None:
-            return []
+        """Return a refused notice of ours without the body of the message it is about, else as the login; each once."""
         around, message = self._around, claim.message
+        refused = tuple(finding.row.recipient for settlement, finding in settled if _notice_refused(settlement))
+        whole = b"".join([piece async for piece in claim.content.chunks()]) if refused else b""
+        octets, path = curtailed(whole), message.reverse_path
+        if octets is None:
+            path = self.login_of(claim)
+            if path is None or not refused:
+                return []
+            octets = signed(whole, path)
         now, eight_bit = around.clock(), not octets.isascii()
         arrival = Arrival(
             id=around.outgoing.next_id(),
             origin=message.origin,
             envelope=Envelope(
-                message.reverse_path,
+                path,
                 refused,
                 Body.EIGHT_BIT_MIME if eight_bit else Body.SEVEN_BIT,
                 message.smtputf8,
@@ -82,13 +88,23 @@ class Postmaster:
             content=octets,
             size=len(octets),
             eight_bit=eight_bit,
-            header_from=message.header_from,
+            header_from=str(path) if path is not None else message.header_from,
             message_id=message.message_id,
             accepted_at=now,
             give_up_at=now + round(1000 * around.settings.queue.give_up),
             notice=True,
         )
         return [Posted(arrival, NoticeKind.FAILED)]
+
+    def login_of(self, claim: Claim) -> Mailbox | None:
+        """Return as whom a notice may go that was refused with the null reverse-path; None where it had another.
+
+        Many providers let a login send as its own address only.
+        """
+        if not claim.message.notice or claim.message.reverse_path is not None:
+            return None
+        login = getattr(self._around.settings.upstream.get(claim.upstream), "username", None) or ""
+        return parse_mailbox(login) if "@" in login else None
 
     def has_way(self, claim: Claim) -> bool:
         """Return whether one of the upstreams by which a notice about the claim may go is usable."""
@@ -180,11 +196,13 @@ def _mailboxes(addresses: Iterable[str]) -> tuple[Mailbox, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def _content_refused(settlement: Settlement) -> bool:
-    """True where a recipient was given up by a lasting reply, not one about the address or its mailbox, RFC 3463."""
+def _notice_refused(settlement: Settlement) -> bool:
+    """True where a recipient was given up by a lasting reply, not one about his address or his mailbox."""
     said = settlement.reply
-    failed = settlement.state is RecipientState.FAILED and said is not None and said.permanent
-    return failed and said is not None and said.enhanced.subject not in _ABOUT_ADDRESSEES
+    if settlement.state is not RecipientState.FAILED or said is None or not said.permanent:
+        return False
+    status = said.enhanced
+    return status.subject not in _ABOUT_ADDRESSEES or (status.subject, status.detail) in _ABOUT_SENDERS
 
 
 def _receipt_due(settled: tuple[Settlement, Finding]) -> bool:

@@ -16,7 +16,7 @@ from relay.transfer.alerts import Alerts
 from relay.transfer.custody import Custody
 from relay.transfer.dsn import Finding, delay_due
 from relay.transfer.explanation import diagnosis_of_failure
-from relay.transfer.outcome import Deferred, Failed, Outcome, Uncertain
+from relay.transfer.outcome import Deferred, Failed, Hold, Outcome, Scope, Uncertain
 from relay.transfer.postmaster import Posted, Postmaster, worth_telling
 from relay.transfer.settlement import Terms, expired, noted, passed_on, settlement_for
 from relay.transfer.surroundings import Surroundings
@@ -60,7 +60,9 @@ class Settling:
         around = self._around
         terms = Terms(around.clock(), around.settings.queue, around.chance(), trial_at)
         settled = []
-        for row, outcome in zip(claim.recipients, outcomes, strict=True):
+        login = self._postmaster.login_of(claim)
+        for row, found in zip(claim.recipients, outcomes, strict=True):
+            outcome = _given_up(found) if login is not None else found
             settlement = settlement_for(row, outcome, terms)
             if settlement.state is RecipientState.QUEUED and delay_due(
                 claim.message, row, terms.at, terms.queue.delay_notice
@@ -172,6 +174,13 @@ def diagnoses_of(
         if one.cause not in known:
             known[one.cause] = diagnosis_of_failure(*one.cause, upstream, names)
     return {one.row.position: known[one.cause] for one in failed}
+
+
+def _given_up(outcome: Outcome) -> Outcome:
+    """A notice that may not go with the null reverse-path goes as the login instead: nobody has to look after it."""
+    if isinstance(outcome, Hold) and outcome.scope is Scope.SENDER:
+        return Failed(outcome.reply)
+    return outcome
 
 
 def finding_of(row: SpooledRecipient, settlement: Settlement, outcome: Outcome) -> Finding:

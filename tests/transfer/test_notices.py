@@ -96,6 +96,29 @@ async def test_a_notice_refused_for_what_it_returns_goes_once_more_without(
         assert [str(one.forward_path) for one in actor.offers[-1].envelope.recipients] == ["app@clinic.test"]
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "550 Sender address is not allowed",
+        "553 5.7.1 <>: Sender address rejected: not owned by user clinic@isp.test",
+        "501 5.1.7 Bad sender address",
+        "530 5.7.0 Authentication required",
+    ],
+)
+async def test_where_a_login_may_not_send_as_nobody_a_notice_goes_as_the_login(tmp_path: Path, refusal: str) -> None:
+    code, _, text = refusal.partition(" ")
+    actor = Actor("isp", NO, ends(Phase.MAIL, said(int(code), text)))
+    isp = SMTP | {"username": "clinic@isp.test", "password": {"env": "X"}}
+    async with Stage(tmp_path, settings_of(tmp_path, {"isp": isp}), actor) as stage:
+        await stage.put("a@far.test")
+        await until(lambda: len(actor.offers) == 3, "the bounce")
+        await asyncio.sleep(QUIET)
+        assert [str(offer.envelope.reverse_path) for offer in actor.offers[1:]] == ["None", "clinic@isp.test"]
+        assert parsed(actor.offers[2])["From"].addresses[0].addr_spec == "clinic@isp.test"
+        assert len(actor.offers) == 3
+        assert await stage.queue() == []
+
+
 async def test_the_header_of_a_large_message_comes_back(tmp_path: Path) -> None:
     actor = Actor("isp", NO)
     content = b"From: app@clinic.test\r\nSubject: Scan\r\n\r\n" + b"x" * 76 * 40000 + b"\r\n"

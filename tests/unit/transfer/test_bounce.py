@@ -16,7 +16,7 @@ from relay.diagnosis.diagnosis import NOTHING, Diagnosis
 from relay.envelope import DsnReturn
 from relay.reply import Reply
 from relay.spool.records import SpooledMessage
-from relay.transfer.bounce import Original, Report, Stamp, bounce_for, curtailed
+from relay.transfer.bounce import Original, Report, Stamp, bounce_for, curtailed, signed
 from relay.transfer.classification import Row, rows
 from relay.transfer.dsn import Finding, Notice, NoticeKind
 from relay.transfer.explanation import diagnosis_of_failure
@@ -237,6 +237,13 @@ def test_without_the_body_of_what_it_returns(to: str, subject: str) -> None:
     found = curtailed(report.octets)
     assert found == _bounce(Finding(row(to), NO, NO), original=whole.header).octets
     assert curtailed(found) is None
+
+
+def test_signed_by_another() -> None:
+    report = _bounce(original=Original(HEADER))
+    found = signed(report.octets, mailbox(r'"a\1b"@isp.test')).split(b"\r\n")
+    assert found[0] == rb'From: Mail Delivery System <"a\1b"@isp.test>'
+    assert found[1:] == report.octets.split(b"\r\n")[1:]
 
 
 @pytest.mark.parametrize(
