@@ -21,6 +21,11 @@ _IN_TEXT = re.compile(
     r'(?:"(?:[^"\\\r\n]|\\[^\r\n]){0,80}"|(?<![^\s<>()\[\]:;,"\'])[^\s<>()\[\]:;,"\'][^\s<>()\[\]:;,"]*)@'
     rf"(?:{_LETTER}[^\x00-,/:-@\[-^`{{-\x7f]*|\[[^\]\s]*\])"
 )
+# As links in replies have it: `http://www.openspf.org/Why?s=mfrom;id=ann%40clinic.test`.
+_IN_LINK = re.compile(
+    r"(?<![^\s<>()\[\]:;,\"'=?&/])(?:%(?!40)|[^\s<>()\[\]:;,\"'=?&/%])+%40"
+    rf"{_LETTER}[^\x00-,/:-@\[-^`{{-\x7f]*"
+)
 _LOGIN_ADDRESS = re.compile(r"[\w.+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,63}", re.ASCII)
 
 Disclosure: TypeAlias = Literal["full", "masked", "none"]
@@ -86,9 +91,11 @@ def shown(address: str, disclosure: Disclosure) -> str:
 
 def shown_text(text: str, disclosure: Disclosure) -> str:
     """Return `text`, somebody's free words, with every address in it as a log may show it."""
-    if disclosure == "full" or "@" not in text:
+    if disclosure == "full":
         return text
-    return _IN_TEXT.sub(lambda found: shown(found[0], disclosure), text)
+    if "%40" in text:
+        text = _IN_LINK.sub(lambda found: shown(found[0].replace("%40", "@"), disclosure).replace("@", "%40"), text)
+    return _IN_TEXT.sub(lambda found: shown(found[0], disclosure), text) if "@" in text else text
 
 
 def login_name(text: str) -> str:

@@ -44,7 +44,7 @@ class _Disclosing:
         """Return a text with the addresses in it shown as they may be."""
         if key in _ADDRESSES:
             return self._address(text)
-        return self._text(text) if "@" in text else text
+        return self._text(text) if "@" in text or "%40" in text else text
 
     def disclosed(self, value: Any, key: str = "") -> Any:
         """Return a value with the addresses in it shown as they may be."""

@@ -76,12 +76,29 @@ def test_nothing_of_an_odd_address_is_left(capsys: pytest.CaptureFixture[str], a
     assert line["reply"] == f"550 5.1.1 \"no\" {masked} nor <{masked}>, '{masked}'"
 
 
+@pytest.mark.parametrize(
+    ("reply", "masked"),
+    [
+        (
+            "550 5.7.1 http://www.openspf.org/Why?s=mfrom;id=ann.x%40clinic.test;ip=192.0.2.1",
+            "550 5.7.1 http://www.openspf.org/Why?s=mfrom;id=a***%40clinic.test;ip=192.0.2.1",
+        ),
+        ("550 https://x.test/?r=%22ann%22%40clinic.test&z", "550 https://x.test/?r=%***%40clinic.test&z"),
+        ("550 <bob@x.test> https://x.test/u/ann%2Bb%40x.test", "550 <b***@x.test> https://x.test/u/a***%40x.test"),
+    ],
+)
+def test_an_address_in_a_link_is_masked_too(capsys: pytest.CaptureFixture[str], reply: str, masked: str) -> None:
+    logs.configure(addresses="masked")
+    logs.Log("relay").write(logging.INFO, "failed", {"reply": reply})
+    assert written(capsys)[0]["reply"] == masked
+
+
 def test_a_long_word_is_looked_through_once(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(addresses="masked")
     began = time.process_time()
-    logs.Log("relay").write(logging.INFO, "failed", {"reply": f"550 {'x' * 60_000} a@far.test"})
+    logs.Log("relay").write(logging.INFO, "failed", {"reply": f"550 {'x' * 60_000} {'x%4' * 9_000} a@far.test %40"})
     assert time.process_time() - began < 0.5
-    assert written(capsys)[0]["reply"].endswith(" a***@far.test")
+    assert written(capsys)[0]["reply"].endswith(" a***@far.test %40")
 
 
 def test_values_that_are_none_and_levels_that_are_off_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
