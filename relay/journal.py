@@ -75,16 +75,24 @@ class Journal:
         values = {"listener": listener, "client": client, "mechanism": mechanism, "peer": peer}
         self._log.write(logging.INFO, "authenticated", values)
 
-    def authentication_failed(self, listener: str, mechanism: str, username: str, peer: str, reply: Reply) -> None:
-        """A login failed. Of `username` only an address is shown as one: people type passwords there."""
+    def authentication_failed(
+        self, listener: str, mechanism: str, username: str, peer: str, reply: Reply, *, client: str, fault: str
+    ) -> None:
+        """A login failed. Of `username` only an address is shown as one: people type passwords there.
+
+        `client` is whose user name it is, empty where nobody's; `fault` is a fixed word: username, password, network.
+        """
         self._authentications(listener, _mechanism(mechanism), "failure").inc()
         values = {
             "listener": listener,
             "mechanism": _mechanism(mechanism),
             "username": login_name(username),
+            "fault": fault,
             "peer": peer,
             "reply": str(reply),
         }
+        if client:
+            values["client"] = client
         self._log.write(logging.WARNING, "authentication_failed", values)
 
     def accepted(self, arrival: Arrival, seconds: float) -> None:

@@ -117,7 +117,10 @@ class Login:
         self._failures += 1
         refusal = replies.CREDENTIALS_INVALID
         delay = premises.limits.failed(peer, attempt.username, known=client is not None)
-        premises.journal.authentication_failed(listener, self.mechanism, attempt.username, peer, refusal)
+        name, fault = client.name if client is not None else "", "network" if proven else "password"
+        premises.journal.authentication_failed(
+            listener, self.mechanism, attempt.username, peer, refusal, client=name, fault=fault if name else "username"
+        )
         return _after(delay, refusal) if delay else refusal
 
 

@@ -35,7 +35,9 @@ def test_a_password_typed_as_user_name_is_not_told(
 ) -> None:
     logs.configure(addresses=disclosure)
     refusal = reply(535, "5.7.8", "Authentication credentials invalid")
-    Journal(Metrics("0")).authentication_failed("submission", "LOGIN", typed, "10.0.0.1", refusal)
+    Journal(Metrics("0")).authentication_failed(
+        "submission", "LOGIN", typed, "10.0.0.1", refusal, client="", fault="username"
+    )
     logs.flush()
     assert json.loads(capsys.readouterr().err)["username"] == shown
 
@@ -43,6 +45,8 @@ def test_a_password_typed_as_user_name_is_not_told(
 def test_the_user_name_that_is_an_address_is_told_as_one(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(addresses="masked")
     refusal = reply(535, "5.7.8", "Authentication credentials invalid")
-    Journal(Metrics("0")).authentication_failed("submission", "LOGIN", "ann@clinic.test", "10.0.0.1", refusal)
+    Journal(Metrics("0")).authentication_failed(
+        "submission", "LOGIN", "ann@clinic.test", "10.0.0.1", refusal, client="", fault="username"
+    )
     logs.flush()
     assert json.loads(capsys.readouterr().err)["username"] == "a***@clinic.test"
