@@ -310,6 +310,9 @@ class Daemon:
         report = await asyncio.to_thread(whole, loaded, self._environ)
         if loaded.settings is None or report.problems:
             return [str(problem) for problem in report.problems]
+        if self._settings.upstream and not (loaded.settings.upstream or loaded.settings.client):
+            # What a save to a full disk leaves: it stops all mail, and nobody means it.
+            return [f"{self._path}: neither clients nor upstreams are left in it; restart relay if that is meant"]
         self.warn_of(report.warnings)
         self.warn_of_descriptors(loaded.settings)
         new = self._as_far_as_possible(loaded.settings)

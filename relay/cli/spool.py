@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay.cli.invocation import invocation_of
-from relay.cli.output import print_json, say
+from relay.cli.output import CommandError, print_json, say
 from relay.config.settings import Settings
 from relay.spool.finding import Finding, Holdings
 from relay.state_dir import as_owner, holder_of
@@ -89,6 +89,8 @@ def _place(settings: Settings, file: Path | None) -> Place:
     holder = holder_of(settings.state_dir)
     if file is not None:
         path = file.absolute()
+        if not path.exists():
+            raise CommandError(f"{path}: no such file; name a copy or a backup", status=2)
         used = place_of(settings.queue.url, settings.state_dir, None, holder).path
         return Place(f"sqlite:///{path}", path, None, holder if path == used else None)
     secrets = Secrets(os.environ, SealedStore(settings.state_dir, os.environ))

@@ -12,8 +12,8 @@ from relay.config.problems import ConfigError
 from relay.folder import put_in_place
 
 _CURES: Final = {
-    errno.EACCES: "run as root, or as the user that owns it",
-    errno.EPERM: "run as root, or as the user that owns it",
+    errno.EACCES: "run as the user that owns it, or give it to the user that runs relay (chown)",
+    errno.EPERM: "run as the user that owns it, or give it to the user that runs relay (chown)",
     errno.ENOENT: "make it, or name another",
     errno.ENOTDIR: "name a folder",
     errno.EISDIR: "name a file",
@@ -55,5 +55,10 @@ def reasons(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = _CURES.get(error.errno or 0, "mend that")
-        raise ConfigError(f"{path}: {error.strerror or 'cannot be used'}; {cure}") from error
+        raise ConfigError(refusal_of(path, error)) from error
+
+
+def refusal_of(path: Path | str, error: OSError) -> str:
+    """Return what the system says against a file, and what to do."""
+    cure = _CURES.get(error.errno or 0, "mend that")
+    return f"{path}: {error.strerror or 'cannot be used'}; {cure}"

@@ -15,6 +15,7 @@ from relay.config.quantities import TextForm
 FOLDER: Final = "folder"
 """The key of the validation context that holds the folder at which relative paths start."""
 
+_LITERAL: Final = re.compile(r"\[[0-9A-Za-z:.]+\]")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)*\.?")
 
 
@@ -68,6 +69,12 @@ def _host(value: str) -> str:
         raise mistake(f'"{value:.80}" names a port too', f'write host = "{name}" and port = {int(port)}')
     if not is_host(value):
         raise mistake(f'"{value:.80}" is not a host\'s name', 'write it like "mail.clinic.test"')
+    return value
+
+
+def _ehlo_name(value: str) -> str:
+    if _LITERAL.fullmatch(value) is None and not is_host(value):
+        raise mistake(f'"{value:.80}" is not a host\'s name', 'write it like "relay.clinic.test"')
     return value
 
 
@@ -125,6 +132,9 @@ Sender = Annotated[str, AfterValidator(_sender)]
 
 Host = Annotated[str, AfterValidator(_host)]
 """A host's name or address, without port."""
+
+EhloName = Annotated[str, AfterValidator(_ehlo_name)]
+"""A host's name, or its address in brackets (RFC 5321 §4.1.3)."""
 
 Line = Annotated[str, AfterValidator(_not_blank)]
 """A text of one line, not empty."""

@@ -8,7 +8,7 @@ from relay.config.listener_settings import Security
 from relay.config.proxy_url import ProxyPlace
 from relay.config.quantities import Duration, Size
 from relay.config.secret_reference import SecretPlace
-from relay.config.section import Count, FilePath, Host, Line, Port, Section
+from relay.config.section import Count, EhloName, FilePath, Host, Line, Port, Section
 
 
 class UpstreamSettings(Section):
@@ -24,7 +24,7 @@ class UpstreamSettings(Section):
     ca_file: FilePath | None = Field(
         default=None, description="PEM file of authorities besides the system's; for the token endpoint too; watched"
     )
-    ehlo_name: Line = Field(default="", description="the name given at EHLO; default: hostname")
+    ehlo_name: EhloName = Field(default="", description="the name given at EHLO; default: hostname")
     proxy: ProxyPlace | None = Field(
         default=None, description="http://HOST:PORT (CONNECT) or socks5://HOST:PORT; for the token endpoint too"
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from relay.config.listener_settings import TlsVersion
+from relay.config.private_file import refusal_of
 from relay.config.problems import ConfigError
 from relay.config.secret_reference import SecretReference
 from relay.config.settings import Settings
@@ -94,5 +95,5 @@ def _explained(error: Exception) -> str:
         reason = (error.reason or "the certificate cannot be used").replace("_", " ").lower()
         return f"{reason}; the certificate and its private key have to be one pair in PEM, the key without passphrase"
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}"
+        return refusal_of(error.filename, error)
     return str(error)

@@ -17,7 +17,8 @@ def listening_sockets(listener: str, address: Address) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(address.bind_host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise InboundError(f'listener "{listener}": {address}: {error.strerror or error}') from error
+        text = f"{error.strerror or error}; write an address of this machine, or *"
+        raise InboundError(f'listener "{listener}": {address}: {text}') from error
     opened: list[socket.socket] = []
     fault: OSError | None = None
     for family, kind, protocol, _, place in dict.fromkeys(found):

@@ -6,7 +6,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from relay.config.private_file import make
+from relay.config.private_file import make, refusal_of
 from relay.spool.contract import SpoolError
 
 
@@ -18,7 +18,7 @@ def node_name(state_dir: Path) -> str:
     except FileNotFoundError:
         name = ""
     except OSError as error:
-        raise SpoolError(f"{path}: {error.strerror}") from error
+        raise SpoolError(refusal_of(path, error)) from error
     except ValueError:
         raise SpoolError(f"{path}: not text; remove it, and another name is made") from None
     return name or _made(path)
@@ -29,5 +29,5 @@ def _made(path: Path) -> str:
     try:
         make(path, f"{name}\n".encode())
     except OSError as error:
-        raise SpoolError(f"{path}: {error.strerror}") from error
+        raise SpoolError(refusal_of(path, error)) from error
     return name

@@ -17,6 +17,7 @@ from typing import Final
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from relay.config.private_file import refusal_of
 from relay.folder import put_in_place
 from relay.logs import Log
 from relay.spool.contract import SpoolError
@@ -87,7 +88,7 @@ def _touch(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        raise SpoolError(f"{path}: {error.strerror}") from error
+        raise SpoolError(refusal_of(path, error)) from error
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -53,6 +53,10 @@ def test_a_wrong_configuration_leaves_the_old_in_force(provider: ScriptedServer,
     relay.reload()
     refused = relay.wait_for_event("reload_refused")
     assert "nonsense" in refused[0]["text"]
+    # An editor on a full disk leaves this.
+    relay.config.write_text("")
+    relay.reload()
+    assert "neither clients nor upstreams" in relay.wait_for_event("reload_refused", 2)[1]["text"]
     assert relay.log("reloaded") == []
     send(relay)
     provider.wait_for(1)

@@ -182,8 +182,11 @@ def test_a_backup_is_looked_at_by_its_name(relay: RelayProcess, tmp_path: Path) 
     code, found = _checked(relay, str(backup))
     assert (code, found["running"], found["spool"]) == (0, None, str(backup))
     assert found["rows"]["messages"] == 3
-    code, found = _checked(relay, str(tmp_path / "nothing.db"))
-    assert _kinds(found) == ["no_spool"]
+    nothing = tmp_path / "nothing.db"
+    for command in (["check", str(nothing)], ["salvage", str(tmp_path / "new.db"), str(nothing)]):
+        done = relay.command("spool", *command)
+        assert (done.returncode, done.stdout) == (2, ""), "a mistyped name is no backup in order"
+        assert done.stderr == f"{nothing}: no such file; name a copy or a backup\n"
 
 
 def test_salvage_leaves_a_running_relay_alone(relay: RelayProcess, tmp_path: Path) -> None:
