@@ -38,7 +38,7 @@ def end_messages(transaction: Transaction, endings: Iterable[Ending]) -> None:
     if not asked:
         return
     unsure = [ending.message for ending in asked if not ending.certain]
-    waiting = {row[0] for row in cursor.among(statements.waiting, unsure)} if unsure else ()
+    waiting = _waiting(transaction, unsure) if unsure else ()
     small: list[str] = []
     careful = statements.caution.holds(transaction.now)
     for ending in asked:
@@ -58,3 +58,12 @@ def end_messages(transaction: Transaction, endings: Iterable[Ending]) -> None:
                 # The next try leaves them to steps of their own: outcomes have to be recorded.
                 statements.caution.begin(transaction.now)
             raise
+
+
+def _waiting(transaction: Transaction, messages: Sequence[str]) -> set[str]:
+    """Return those of which a recipient waits."""
+    cursor, statements = transaction.cursor, transaction.statements
+    if transaction.postgresql:
+        # Another node may be settling the rest of the same message: each would see the other's part wait still.
+        cursor.among(statements.lock_messages, messages)
+    return {row[0] for row in cursor.among(statements.waiting, messages)}

@@ -169,6 +169,10 @@ class Statements:
             )
         )
         # messages
+        self.lock_messages = compile_(
+            select(messages.c.id).where(self._among(messages.c.id)).order_by(messages.c.id).with_for_update()
+        )
+        # messages
         self.waiting = compile_(select(r.message).distinct().where(self._among(r.message), WAITING))
         # messages
         self.endings = compile_(

@@ -94,6 +94,7 @@ class Writer:
         self.unsafe = False
         self._making_safe: asyncio.TimerHandle | None = None
         self._troubled_at = -_STEADY
+        self._asked_at = monotonic()
         self._told = ""
         self._told_at = -_REMIND
         self._telling = False
@@ -114,12 +115,14 @@ class Writer:
     def steady(self) -> bool:
         """True where nothing failed for as long as a lease lasts: who had to wait with a settlement has written it.
 
-        A clock that leaps forward, as it does when a machine is woken, ends leases that nobody had the time to renew.
+        Where the clock leaps forward, as it does when a machine is woken, or this process stood still, leases ended
+        that nobody had the time to renew. It is asked every few seconds.
         """
-        before, self._ahead = self._ahead, self._lead()
-        if self._ahead - before > _LEAP:
-            self._troubled_at = monotonic()
-        return monotonic() - self._troubled_at > _STEADY
+        now, ahead = monotonic(), self._lead()
+        if ahead - self._ahead > _LEAP or now - self._asked_at > _LEAP:
+            self._troubled_at = now
+        self._ahead, self._asked_at = ahead, now
+        return now - self._troubled_at > _STEADY
 
     def _lead(self) -> float:
         """Return the seconds by which the time of day is ahead of a clock that nobody sets."""

@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import threading
 import time
 
 import pytest
@@ -7,6 +9,7 @@ from relay.reply import reply
 from relay.spool.contract import SpoolError
 from relay.spool.records import Claim, Gate, HoldReason, Lease, Priority, RecipientState, Selection, Settlement
 from relay.spool.store import Spool
+from relay.spool.transaction import Transaction
 from tests.contract.conftest import Store, until
 from tests.contract.mail import DAY, LATER, NEVER, OK, deferred, failed, held, relayed
 
@@ -126,6 +129,18 @@ class TestLeases:
         assert await store.spool.outgoing.settle(claim, relayed(claim), []) is True
         assert await store.events(id_) == ["accepted", "relayed"]
 
+    async def test_a_process_that_stood_still_ends_none_before_it_could_renew_them(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        id_ = await store.put()
+        claim = await store.claim_one()
+        monkeypatch.setattr("relay.spool.writer.monotonic", lambda: time.monotonic() + 75)
+        store.clock.forward(75)
+        assert await store.claim() == []
+        assert await store.spool.outgoing.renew([claim]) == {claim.lease.token}
+        assert await store.spool.outgoing.settle(claim, relayed(claim), []) is True
+        assert await store.events(id_) == ["accepted", "relayed"]
+
     async def test_they_can_be_renewed(self, store: Store) -> None:
         await store.put()
         await store.put()
@@ -174,6 +189,30 @@ class TestLeases:
 
 
 class TestSettling:
+    async def test_the_last_of_a_message_by_two_nodes_at_once(
+        self, store: Store, other: Spool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.put(recipients=2)
+        (claim,) = await store.claim(messages=1, recipients=1)
+        (rest,) = await other.outgoing.claim("office365", 1, 1)
+        both_settled = threading.Barrier(2)
+        finish = Transaction.finish
+
+        def wait_for_the_other(transaction: Transaction) -> None:
+            # Who waits in vain is the first, whose end the other waits for.
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both_settled.wait(0.3)
+            finish(transaction)
+
+        monkeypatch.setattr(Transaction, "finish", wait_for_the_other)
+        settled = await asyncio.gather(
+            store.spool.outgoing.settle(claim, relayed(claim), []), other.outgoing.settle(rest, relayed(rest), [])
+        )
+        assert all(settled)
+        assert store.rows("chunks") == 0
+        await store.restart()
+        assert store.spool.intake.waiting("careright") == 0
+
     async def test_as_many_as_there_are(self, store: Store) -> None:
         id_ = await store.put(recipients=70)
         claim = await store.claim_one()
