@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from relay.spool.bells import Bells
 from relay.spool.contents import INLINE, ReadChunk, RecentContent, StoredContent
 from relay.spool.endings import end_messages, endings_of
+from relay.spool.illegible import ILLEGIBLE, Row, not_text, set_aside, tolerating
 from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
 from relay.spool.pauses import Spans, moved_on
 from relay.spool.records import Claim, HoldReason, Lease, Priority, RecipientState
@@ -22,6 +23,9 @@ from relay.spool.transaction import Transaction
 
 LEASE: Final = 60_000
 """Milliseconds for which a claim is ours, from the claim or its last renewal."""
+
+Groups = list[list[Row]]
+"""Due rows, recipient before message, in groups of one message each."""
 
 _SWEEP: Final = 1_000
 _RECIPIENT_WIDTH: Final = len(RECIPIENT_COLUMNS)
@@ -65,20 +69,9 @@ class Claiming:
         return [self._claim(transaction, one) for one in wanted]
 
     def _claim(self, transaction: Transaction, wanted: Wanted) -> list[Claim]:
-        due = _Due(wanted)
-        if wanted.among:
-            due.read_among(transaction)
-        else:
-            for priority in Priority:
-                if len(due.groups) < wanted.messages:
-                    due.read(transaction, priority.value)
-        claims: list[Claim] = []
-        if due.groups:
+        claims = self._made(transaction, wanted.upstream, _due(transaction, wanted))
+        if claims:
             cursor, statements = transaction.cursor, transaction.statements
-            contents = self._contents(transaction, due.groups)
-            oldest_at = min(rows[0][_ACCEPTED_AT] for rows in due.groups)
-            spans = cursor.rows(statements.pauses, (wanted.upstream, oldest_at))
-            claims = [self._leased(transaction, wanted.upstream, rows, contents, spans) for rows in due.groups]
             taken = [
                 (claim.lease.token, claim.message.id, row.position) for claim in claims for row in claim.recipients
             ]
@@ -97,7 +90,25 @@ class Claiming:
         transaction.after.append(lambda: self._bells.of(wanted.upstream).seen(due_at))
         return claims
 
-    def _contents(self, transaction: Transaction, groups: list[list[tuple[Any, ...]]]) -> dict[str, bytes]:
+    def _made(self, transaction: Transaction, upstream: str, groups: Groups) -> list[Claim]:
+        """Make claims of what is due, and hold what can't be read of it."""
+        try:
+            return self._made_of_legible(transaction, upstream, groups)
+        except ILLEGIBLE:
+            sound = set_aside(transaction, upstream, groups)
+            if sound == groups:
+                raise
+            return self._made_of_legible(transaction, upstream, sound)
+
+    def _made_of_legible(self, transaction: Transaction, upstream: str, groups: Groups) -> list[Claim]:
+        if not groups:
+            return []
+        contents = self._contents(transaction, groups)
+        oldest_at = min(rows[0][_ACCEPTED_AT] for rows in groups)
+        spans = transaction.cursor.rows(transaction.statements.pauses, (upstream, oldest_at))
+        return [self._leased(transaction, upstream, rows, contents, spans) for rows in groups]
+
+    def _contents(self, transaction: Transaction, groups: Groups) -> dict[str, bytes]:
         """Return the small contents, from memory or read with the claim."""
         contents: dict[str, bytes] = {}
         missing: list[str] = []
@@ -123,7 +134,7 @@ class Claiming:
         self,
         transaction: Transaction,
         upstream: str,
-        rows: list[tuple[Any, ...]],
+        rows: list[Row],
         contents: dict[str, bytes],
         spans: Spans,
     ) -> Claim:
@@ -142,13 +153,36 @@ class Claiming:
         return Claim(message, upstream, taken, lease, content)
 
 
+def _due(transaction: Transaction, wanted: Wanted) -> Groups:
+    """Return the rows that are due; what can't be read of them is held, where that shows as they are read."""
+    try:
+        return _read_due(transaction, wanted)
+    except sqlite3.OperationalError as error:
+        if not not_text(error):
+            raise
+    with tolerating(transaction.connection):
+        groups = _read_due(transaction, wanted)
+    return set_aside(transaction, wanted.upstream, groups)
+
+
+def _read_due(transaction: Transaction, wanted: Wanted) -> Groups:
+    due = _Due(wanted)
+    if wanted.among:
+        due.read_among(transaction)
+        return due.groups
+    for priority in Priority:
+        if len(due.groups) < wanted.messages:
+            due.read(transaction, priority.value)
+    return due.groups
+
+
 class _Due:
     """Due rows in groups of one message each, as they are going to be claimed."""
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._unfilled: dict[str, list[tuple[Any, ...]]] = {}
-        self.groups: list[list[tuple[Any, ...]]] = []
+        self._unfilled: dict[str, list[Row]] = {}
+        self.groups: Groups = []
 
     def read(self, transaction: Transaction, priority: int) -> None:
         """Add rows of one priority, until there are groups enough."""
@@ -175,7 +209,7 @@ class _Due:
         for row in transaction.cursor.among(statement, wanted.among, values):
             self._add(row)
 
-    def _add(self, row: tuple[Any, ...]) -> bool:
+    def _add(self, row: Row) -> bool:
         """Return False when the row does not fit any more."""
         group = self._unfilled.get(row[0])
         if group is None or len(group) == self._wanted.recipients:

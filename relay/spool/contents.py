@@ -43,6 +43,9 @@ class StoredContent:
             if chunk is None:
                 raise SpoolError("the content is not kept any more")
             given += len(chunk)
+            if given > self.size:
+                # What is kept is another's then, or damaged.
+                raise SpoolError("the content is longer than it was accepted")
             number += 1
             yield chunk
 

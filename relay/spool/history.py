@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 
 from relay.spool.identifiers import first_id_at
+from relay.spool.illegible import legibly
 from relay.spool.listing import recipients_of, slices
 from relay.spool.notation import MESSAGE_COLUMNS, message_of, reply_of
 from relay.spool.pauses import Pauses
@@ -37,11 +38,12 @@ def trace(
     happened, held = _events_of(connection, ids, people), Pauses(connection)
     return [
         TraceEntry(
-            message_of(row),
-            held.moved_on(people.get(row.id, ()), row.accepted_at),
-            _events(row.accepted_at, happened.get(row.id, [])),
+            message,
+            held.moved_on(people.get(message.id, ()), message.accepted_at),
+            _events(message.accepted_at, happened.get(message.id, [])),
         )
         for row in rows
+        if (message := legibly(message_of, row)) is not None
     ]
 
 
@@ -81,7 +83,7 @@ def _events_of(
             found[row.message] = [TraceEvent(row.at, DIRECT, None, None, None)]
         paths = {known.position: str(known.recipient.forward_path) for known in people.get(row.message, ())}
         found.setdefault(row.message, []).extend(
-            TraceEvent(row.at, row.event, paths.get(int(position)), row.upstream, reply_of(row.reply))
+            TraceEvent(row.at, row.event, paths.get(int(position)), row.upstream, legibly(reply_of, row.reply))
             for position in row.positions.split()
         )
     return found

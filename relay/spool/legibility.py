@@ -9,35 +9,38 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, tuple_
 
 from relay.spool.finding import EXAMPLES, Finding
-from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
+from relay.spool.illegible import fault_in, tolerate
+from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS
 from relay.spool.schema import WAITING, messages, recipients
 
 _PAGE: Final = 2000
 _KEY: Final = 2
+_UPSTREAM: Final = RECIPIENT_COLUMNS.index(recipients.c.upstream)
 
 
 def misread(connection: Connection, upstreams: Collection[str]) -> Iterator[Finding]:
     """Give what is found in rows that wait. Raises SQLAlchemyError."""
+    tolerate(connection)
     illegible: Counter[str] = Counter()
     examples: dict[str, str] = {}
     elsewhere: Counter[str] = Counter()
     clients: Counter[str] = Counter()
     for message, recipient in _waiting(connection):
-        try:
-            message_of(message)
-            elsewhere[recipient_of(recipient).upstream] += 1
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if message[0] not in illegible:
-                clients[str(message[3])] += 1
-            illegible[message[0]] += 1
-            if len(examples) < EXAMPLES:
-                examples.setdefault(message[0], f"{type(error).__name__}: {error}")
+        fault = fault_in(message, recipient)
+        if fault is None:
+            elsewhere[recipient[_UPSTREAM]] += 1
+            continue
+        if message[0] not in illegible:
+            clients[str(message[3])] += 1
+        illegible[message[0]] += 1
+        if len(examples) < EXAMPLES:
+            examples.setdefault(message[0], fault)
     if illegible:
         yield Finding(
             "illegible",
             True,
             f"messages wait that cannot be read ({next(iter(examples.values())):.100})",
-            "they are in the way of every claim of their upstream: nothing may go there",
+            "they cannot be sent: each is held when its turn comes, and other mail goes on",
             ("relay queue remove ID     # for each, and have the application send it again",),
             len(illegible),
             tuple(examples),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from heapq import merge
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, select
 
+from relay.spool.illegible import legibly
 from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, message_of, recipient_of
 from relay.spool.pauses import Pauses
 from relay.spool.records import QueueCounts, QueueEntry, RecipientState, Selection, SpooledRecipient
@@ -52,13 +53,11 @@ def queue(connection: Connection, selection: Selection, after: str | None, limit
     held = Pauses(connection)
     for some in slices(ids):
         query = select(*MESSAGE_COLUMNS).where(messages.c.id.in_(some)).order_by(messages.c.id)
-        entries += [_entry(row, waiting[row.id], held) for row in connection.execute(query) if row.id in waiting]
+        for row in connection.execute(query):
+            message = legibly(message_of, row)
+            if message is not None and row.id in waiting:
+                entries.append(QueueEntry(message, held.moved_on(waiting[row.id], message.accepted_at)))
     return entries
-
-
-def _entry(row: Any, waiting: Sequence[SpooledRecipient], held: Pauses) -> QueueEntry:
-    message = message_of(row)
-    return QueueEntry(message, held.moved_on(waiting, message.accepted_at))
 
 
 def slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -75,7 +74,9 @@ def recipients_of(
     for some in slices(ids):
         query = select(*RECIPIENT_COLUMNS).where(r.message.in_(some)).order_by(r.message, r.position)
         for row in connection.execute(query.where(WAITING) if waiting_only else query):
-            found.setdefault(row.message, []).append(recipient_of(row))
+            recipient = legibly(recipient_of, row)
+            if recipient is not None:
+                found.setdefault(row.message, []).append(recipient)
     return {id_: tuple(rows) for id_, rows in found.items()}
 
 

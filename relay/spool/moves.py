@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select, tuple_, update
 
 from relay.reply import Reply
+from relay.spool.illegible import legibly
 from relay.spool.notation import candidates_of, mailbox_of, reply_text
 from relay.spool.pauses import Pauses
 from relay.spool.records import Place, Priority, QueuedRecipient, RecipientState
@@ -47,7 +48,7 @@ def queued(
             None if row.reverse_path is None else mailbox_of(row.reverse_path),
             row.header_from,
             bool(row.notice),
-            candidates_of(row.candidates),
+            legibly(candidates_of, row.candidates) or (),
             row.uncertain,
         )
         for row in found

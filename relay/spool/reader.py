@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database, trouble
+from relay.spool.illegible import tolerate
 
 Result = TypeVar("Result")
 
@@ -35,6 +36,7 @@ class Reader:
         try:
             if self._connection is None:
                 self._connection = self._database.connect()
+                tolerate(self._connection)
             return query(self._connection)
         except SQLAlchemyError as error:
             self._close()

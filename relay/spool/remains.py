@@ -12,7 +12,7 @@ _NUMBERED: Final = 12
 """Letters of an ID that count; the rest is the node's."""
 
 _NAMING: Final = (("messages", "id"), ("recipients", "message"), ("events", "message"))
-_WAITING: Final = {"queued", "in_flight", "held"}
+_ENDED: Final = {"relayed", "failed", "removed"}
 
 Row = dict[str, Any]
 
@@ -36,7 +36,8 @@ def remains(connection: sqlite3.Connection, id_: str) -> Remains:
         if message:
             left.client = message[0]["client"]
         states = {row["state"] for row in _rows(connection, left, "recipients", "message", id_)}
-        left.waits = not states or bool(states & _WAITING)
+        # Where a state is none that exists, the message may wait too.
+        left.waits = not states or not states <= _ENDED
         if not message or not states:
             return left
         if left.waits:
