@@ -102,8 +102,14 @@ def back_up(source: Path, target: Path) -> None:
     """Copy a SQLite database, in use or not; the copy stands under its name only when it is whole."""
     unfinished = target.with_name(f"{target.name}.part")
     unfinished.unlink(missing_ok=True)
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(unfinished)) as new:
-        old.backup(new)
+    try:
+        with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(unfinished)) as new:
+            old.backup(new)
+    except sqlite3.Error:
+        # The room that it takes is what is missing.
+        unfinished.unlink(missing_ok=True)
+        unfinished.with_name(f"{unfinished.name}-journal").unlink(missing_ok=True)
+        raise
     unfinished.chmod(source.stat().st_mode)
     put_in_place(unfinished, target)
 
@@ -124,7 +130,9 @@ def _change(database: Database, connection: Connection, head: str, scripts: Path
         elif found != head:
             _upgrade(connection, head, scripts)
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
+        # On a full disk SQLite has done so already; what is told is why.
+        with contextlib.suppress(SQLAlchemyError):
+            connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
 

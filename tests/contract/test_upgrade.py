@@ -145,11 +145,12 @@ def test_an_older_database_is_upgraded_and_kept_beside(
             assert connection.execute(text("SELECT upstream FROM gates")).all() == [("gmail",)]
 
 
-def test_an_upgrade_that_fails_changes_nothing(database: Database, scripts: Path) -> None:
+@pytest.mark.parametrize("ended", ["", '    op.execute("ROLLBACK")\n'], ids=["failed", "ended by the database"])
+def test_an_upgrade_that_fails_changes_nothing(database: Database, scripts: Path, ended: str) -> None:
     prepare(database)
     wrong = scripts / "versions" / "0004_second.py"
-    wrong.write_text(_SECOND + '    op.execute("no such thing")\n')
-    with pytest.raises(SpoolError):
+    wrong.write_text(f'{_SECOND}{ended}    op.execute("nonsense")\n')
+    with pytest.raises(SpoolError, match="nonsense"):
         prepare(database, "0004", scripts)
     with database.connect() as connection:
         assert revision_of(connection) == REVISION
