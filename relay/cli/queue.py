@@ -17,6 +17,9 @@ MessageId = Annotated[str | None, typer.Argument(metavar="[ID]", help="a message
 All = Annotated[bool, typer.Option("--all", help="every message")]
 Client = Annotated[str | None, typer.Option("--client", metavar="NAME", help="the messages of this client")]
 OfUpstream = Annotated[str | None, typer.Option("--upstream", metavar="NAME", help="the messages for this upstream")]
+Sender = Annotated[
+    str | None, typer.Option("--sender", metavar="ADDRESS", help="what is held because this From may not be used")
+]
 Gate = Annotated[str | None, typer.Option("--upstream", metavar="NAME", help="this upstream itself, not its messages")]
 
 
@@ -85,10 +88,22 @@ def hold(
 
 @group.command()
 def release(
-    context: typer.Context, message: MessageId = None, every: All = False, client: Client = None, upstream: Gate = None
+    context: typer.Context,
+    message: MessageId = None,
+    every: All = False,
+    client: Client = None,
+    upstream: Gate = None,
+    sender: Sender = None,
 ) -> None:
     """Let held messages go on; with --upstream, open the upstream itself."""
-    _change_or_gate(invocation_of(context), "release", message, every, client, upstream)
+    invocation = invocation_of(context)
+    if sender is None:
+        _change_or_gate(invocation, "release", message, every, client, upstream)
+        return
+    if message or every or client or upstream:
+        raise CommandError("--sender: stands alone; leave all else out", status=2)
+    with link_to(invocation.settings()) as link:
+        _print_changed(invocation, link.ask("queue.release_sender", sender=sender))
 
 
 @group.command()

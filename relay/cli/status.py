@@ -69,6 +69,11 @@ def _print_queue(found: dict[str, Any]) -> None:
     oldest = found["queue"]["oldest_seconds"]
     waiting = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in recipients.items())
     say(f"Queue: {waiting}" + (f"; oldest {duration_text(oldest)}" if oldest is not None else ""))
+    if recipients["held"]:
+        say(
+            f"Held: {recipients['held']} wait for a person; relay queue list shows which, "
+            "and relay explain ID says why and what to type"
+        )
     direct = sum(upstream["direct"] for upstream in found["upstreams"])
     if direct:
         say(f"Direct: {direct} messages whose applications wait for the upstream's answer")

@@ -49,10 +49,11 @@ def diagnosis_of_event(
     name = event.upstream or ""
     upstream = settings.upstream.get(name)
     said = event.reply
+    names = names_of(name, upstream, entry.message.header_from, entry.message.id)
     found = explanation_of(
         said,
         upstream,
-        names_of(name, upstream, entry.message.header_from),
+        names,
         reason=reason,
         failed=event.event == "failed",
         deferred=event.event == "deferred",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from relay.diagnosis.diagnosis import NOTHING, Actor, Diagnosis
+from relay.diagnosis.diagnosis import NOTHING, RELEASE_SENDER, Actor, Diagnosis
 from relay.diagnosis.names import Names, filled, names_in
 
 _FILES = {
@@ -30,7 +30,10 @@ _FILES = {
 }
 """Whose each file is. In this order the conditions of one row, and the words of a text, are looked at."""
 
-_KEYS = frozenset("rows text aadsts port host of login words title cause meanwhile actor steps link".split())  # noqa: SIM905
+_KEYS = frozenset(
+    "rows text aadsts port host of login words title cause meanwhile actor steps holds link".split()  # noqa: SIM905
+)
+_HOLDS: Mapping[str, tuple[str, ...]] = {"": (), "sender": (RELEASE_SENDER,)}
 _AADSTS = re.compile(r"AADSTS(\d{4,7})\b", re.IGNORECASE)
 
 
@@ -168,7 +171,7 @@ def _cause(file: str, key: str, entry: Mapping[str, Any]) -> Cause:
         cause=entry["cause"],
         meanwhile=entry.get("meanwhile", ""),
         actor=Actor(entry["actor"]),
-        steps=tuple(entry.get("steps", (NOTHING,))),
+        steps=(*entry.get("steps", (NOTHING,)), *_HOLDS[entry.get("holds", "")]),
         link=entry["link"],
     )
 

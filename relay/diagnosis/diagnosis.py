@@ -10,6 +10,9 @@ from typing import Any
 NOTHING = "Nothing needs to be done: it passes by itself, or is tried again."
 """The step of a diagnosis upon which nobody must act."""
 
+RELEASE_SENDER = "What is held of that sender is sent with: relay queue release --sender {sender}"
+"""The last step of a diagnosis upon which only mail of one From is held."""
+
 
 class Actor(enum.StrEnum):
     """Who must act."""

@@ -25,6 +25,7 @@ UNKNOWN: Final[Names] = {
     "username": "USERNAME",
     "region": "REGION",
     "sender": "SENDER",
+    "id": "ID",
     "domain": "DOMAIN",
     "authority": "https://login.microsoftonline.com/TENANT-ID",
     "scope": "https://outlook.office365.com/.default",
@@ -78,10 +79,10 @@ def names_in(said: str) -> Names:
     return found.groupdict() if found else {}
 
 
-def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> Names:
-    """Return what is known of an upstream, and `sender`, the address that a message is from. No secret is in it."""
+def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "", message: str = "") -> Names:
+    """Return what is known of an upstream, of a message's From, `sender`, and its ID, `message`. No secret is in it."""
     if upstream is None:
-        return {"upstream": name, "sender": sender, "domain": _domain(sender)}
+        return {"upstream": name, "sender": sender, "domain": _domain(sender), "id": message}
     known = {key: str(getattr(upstream, key, None) or "") for key in UNKNOWN if key not in _OWN}
     mailbox = upstream.account or known["username"]
     if upstream.type == "gmail":
@@ -91,6 +92,7 @@ def names_of(name: str, upstream: UpstreamSettings | None, sender: str = "") -> 
         "mailbox": mailbox,
         "username": known["username"] or mailbox,
         "sender": sender,
+        "id": message,
         "domain": _domain(sender) or _domain(mailbox),
         "provider": provider_of(upstream),
         "login": _login(upstream),
@@ -112,6 +114,7 @@ _OWN: Final = {
     "upstream",
     "mailbox",
     "sender",
+    "id",
     "domain",
     "starttls",
     "proxy_host",

@@ -11,7 +11,7 @@ from relay.spool.contract import Change
 from relay.spool.endings import end_messages, endings_of
 from relay.spool.notation import candidates_of, candidates_text
 from relay.spool.pauses import Pauses
-from relay.spool.records import HoldReason, RecipientState
+from relay.spool.records import HoldReason, RecipientState, Selection
 from relay.spool.schema import leases, messages, recipients
 from relay.spool.trace import add_event
 from relay.spool.transaction import Transaction
@@ -21,17 +21,17 @@ _EVENTS: Final[dict[Change, str]] = {"hold": "held", "release": "released", "ret
 _WISHES: Final[dict[Change, str | None]] = {"hold": _HELD, "release": None, "remove": _REMOVED}
 
 
-def change_some(transaction: Transaction, change: Change, ids: Sequence[str], upstream: str | None) -> int:
-    """Change what waits of these messages, for one upstream only where it is named; return how many changed."""
-    changed = _change_recipients(transaction, change, ids, upstream)
-    if change in _WISHES:
-        changed |= _wish(transaction, _WISHES[change], ids, upstream)
+def change_some(transaction: Transaction, change: Change, ids: Sequence[str], selection: Selection) -> int:
+    """Change what waits of these messages, as far as it is selected; return how many changed."""
+    changed = _change_recipients(transaction, change, ids, selection)
+    if change in _WISHES and selection.refused_sender is None:
+        changed |= _wish(transaction, _WISHES[change], ids, selection.upstream)
     if change == "remove":
         end_messages(transaction, endings_of(transaction, sorted(changed)))
     return len(changed)
 
 
-def _change_recipients(transaction: Transaction, change: Change, ids: Sequence[str], upstream: str | None) -> set[str]:
+def _change_recipients(transaction: Transaction, change: Change, ids: Sequence[str], selection: Selection) -> set[str]:
     r, now = recipients.c, transaction.now
     before: dict[Change, list[str]] = {
         "hold": [_QUEUED],
@@ -56,7 +56,7 @@ def _change_recipients(transaction: Transaction, change: Change, ids: Sequence[s
     for state in before[change]:
         rows = transaction.execute(
             update(recipients)
-            .where(*_meant(ids, upstream), r.state == state)
+            .where(*_meant(ids, selection), r.state == state)
             .values(values[change])
             .returning(r.message, r.position, r.upstream)
         ).all()
@@ -67,10 +67,14 @@ def _change_recipients(transaction: Transaction, change: Change, ids: Sequence[s
     return changed
 
 
-def _meant(ids: Sequence[str], upstream: str | None) -> list[ColumnElement[bool]]:
+def _meant(ids: Sequence[str], selection: Selection) -> list[ColumnElement[bool]]:
     meant: list[ColumnElement[bool]] = [recipients.c.message.in_(ids)]
-    # No bare column: SQLite would go through all that waits for the upstream, instead of these messages.
-    return meant if upstream is None else [*meant, recipients.c.upstream.concat("") == upstream]
+    if selection.upstream is not None:
+        # No bare column: SQLite would go through all that waits for the upstream, instead of these messages.
+        meant.append(recipients.c.upstream.concat("") == selection.upstream)
+    if selection.refused_sender is not None:
+        meant.append(recipients.c.hold_reason == HoldReason.SEND_AS.value)
+    return meant
 
 
 def _count(transaction: Transaction, upstream: str, before: str, after: str) -> None:
@@ -99,14 +103,14 @@ def _wish(transaction: Transaction, wish: str | None, ids: Sequence[str], upstre
     return set(transaction.execute(meant.values(wish=wish).returning(leases.c.message)).scalars())
 
 
-def reroute_some(transaction: Transaction, target: str, ids: Sequence[str], upstream: str | None) -> int:
+def reroute_some(transaction: Transaction, target: str, ids: Sequence[str], selection: Selection) -> int:
     """Give what is queued and held of these messages to `target`; returns as `change_some` does."""
     r = recipients.c
     held = Pauses(transaction.connection)
     rows = transaction.execute(
         select(r.message, r.position, r.upstream, r.state, r.candidates, r.give_up_at, messages.c.accepted_at)
         .join(messages, messages.c.id == r.message)
-        .where(*_meant(ids, upstream), r.state.in_([_QUEUED, _HELD]), r.upstream != target)
+        .where(*_meant(ids, selection), r.state.in_([_QUEUED, _HELD]), r.upstream != target)
         .order_by(r.message, r.position)
     ).all()
     for row in rows:

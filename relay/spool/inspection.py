@@ -58,13 +58,13 @@ class StoreInspection:
         due what is queued; what is held has to be released.
         """
         return await self._in_batches(
-            selection, lambda ids: lambda transaction: change_some(transaction, change, ids, selection.upstream)
+            selection, lambda ids: lambda transaction: change_some(transaction, change, ids, selection)
         )
 
     async def reroute(self, selection: Selection, upstream: str) -> int:
         """Give the queued and held recipients meant to another upstream; return of how many messages."""
         return await self._in_batches(
-            selection, lambda ids: lambda transaction: reroute_some(transaction, upstream, ids, selection.upstream)
+            selection, lambda ids: lambda transaction: reroute_some(transaction, upstream, ids, selection)
         )
 
     async def _in_batches(self, selection: Selection, change: Callable[[Sequence[str]], Job[int]]) -> int:

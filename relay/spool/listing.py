@@ -7,12 +7,12 @@ from heapq import merge
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from relay.spool.illegible import legibly
 from relay.spool.notation import MESSAGE_COLUMNS, RECIPIENT_COLUMNS, message_of, recipient_of
 from relay.spool.pauses import Pauses
-from relay.spool.records import QueueCounts, QueueEntry, RecipientState, Selection, SpooledRecipient
+from relay.spool.records import HoldReason, QueueCounts, QueueEntry, RecipientState, Selection, SpooledRecipient
 from relay.spool.schema import WAITING, counts, messages, recipients
 
 _SLICE: Final = 1000
@@ -26,8 +26,13 @@ def waiting_ids(connection: Connection, selection: Selection, after: str | None,
         query = select(r.message).distinct().where(r.upstream == upstream, WAITING)
         if selection.id is not None:
             query = query.where(r.message == selection.id)
+        if selection.client is not None or selection.refused_sender is not None:
+            query = query.join(messages, messages.c.id == r.message)
         if selection.client is not None:
-            query = query.join(messages, messages.c.id == r.message).where(messages.c.client == selection.client)
+            query = query.where(messages.c.client == selection.client)
+        if selection.refused_sender is not None:
+            by = func.lower(messages.c.header_from) == selection.refused_sender.lower()
+            query = query.where(r.hold_reason == HoldReason.SEND_AS.value, by)
         if after is not None:
             query = query.where(r.message > after)
         of_each.append(connection.execute(query.order_by(r.message).limit(limit)).scalars().all())

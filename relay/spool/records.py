@@ -205,11 +205,15 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages an operator means: one by `id`, those of a client, those of an upstream, or all; anded."""
+    """Which messages an operator means: one by `id`, those of a client, those of an upstream, or all; anded.
+
+    `refused_sender`: only what is held because this From may not be used, compared without case.
+    """
 
     id: str | None = None
     client: str | None = None
     upstream: str | None = None
+    refused_sender: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class Alerts:
             return
         self._messages_told = {told: since for told, since in self._messages_told.items() if at < since + _DAY}
         self._messages_told[key] = at
-        diagnosis = self._why(upstream, said, reason, message.header_from)
+        diagnosis = self._why(upstream, said, reason, message.header_from, message.id)
         self._around.journal.warned("alert", upstream=upstream, cause=reason.value, id=message.id)
         await self._tell(alert.message_held(upstream, reason, message, at, diagnosis, said))
 
@@ -133,9 +133,16 @@ class Alerts:
 
     # ---- how it is told ----------------------------------------------------------------------------------
 
-    def _why(self, upstream: str, said: Reply | None, reason: HoldReason | None = None, sender: str = "") -> Diagnosis:
+    def _why(
+        self,
+        upstream: str,
+        said: Reply | None,
+        reason: HoldReason | None = None,
+        sender: str = "",
+        message: str = "",
+    ) -> Diagnosis:
         settings = self._around.settings.upstream.get(upstream)
-        names = names_of(upstream, settings, sender)
+        names = names_of(upstream, settings, sender, message)
         return explanation_of(said, settings, names, reason=reason, deferred=reason is None).diagnosis
 
     def _quiet_after(self, key: tuple[str, str]) -> tuple[int, int]:

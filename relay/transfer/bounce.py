@@ -40,6 +40,10 @@ _HEADER_FOLLOWS = "Its header follows below."
 _BOUNDARY = re.compile(rb'boundary="([^"]+)"')
 _FROM = re.compile(rb"^(From:[^<\r\n]*<)[^>\r\n]*", re.MULTILINE)
 _LONGEST_LINE = 998
+_PERHAPS = (
+    "It may have arrived all the same: once the provider gave no answer after the whole message. "
+    "Ask the recipient before it is sent again."
+)
 _WIDTH = 76
 """Characters a line, so that no line reaches RFC 5322 §2.1.1's limit, in whatever letters."""
 
@@ -161,6 +165,8 @@ def _for_people(notice: Notice, message: SpooledMessage, stamp: Stamp, *, whole:
         lines += _explained(diagnosis)
         if notice.kind is NoticeKind.FAILED and diagnosis.actor is not Actor.SENDER:
             lines += _wrapped(_HAND_ON, "    ")
+        if notice.kind is NoticeKind.FAILED and finding.row.uncertain and diagnosis.key != "gave_up_uncertain":
+            lines += _wrapped(_PERHAPS, "    ")
         lines.append("")
     lines.append(f"The message was accepted on {_date(message.accepted_at)} under the ID {message.id}.")
     lines += [_ALL_FOLLOWS if whole else _HEADER_FOLLOWS, ""]

@@ -25,7 +25,7 @@ _ASKED_BY = {NoticeKind.FAILED: Notify.FAILURE, NoticeKind.DELAYED: Notify.DELAY
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is told of one recipient. `said` is the provider's own last reply, `row` where its advice stands."""
+    """What is told of one recipient. `said` is the provider's own last reply, `advice` where its advice stands."""
 
     row: SpooledRecipient
     reply: Reply

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from relay.config.microsoft365_settings import Microsoft365Settings
 from relay.config.providers import Provider, provider_of
@@ -37,6 +38,9 @@ _TOKEN_WORDS = re.compile(
 )
 VAGUE = frozenset({"permanent", "transient", "misplaced", "opening", "aadsts_other"})
 """Diagnoses that say no more than the reply itself does."""
+
+_UNCERTAIN: Final = "uncertain"
+"""What explains an end without an answer, before it is known what becomes of the message."""
 
 _ANY_PHASE = frozenset(
     {
@@ -79,7 +83,10 @@ def explanation_of(
     where it is to be tried again; `named` who of the envelope stands in it.
     """
     if reason in {HoldReason.OPERATOR, HoldReason.AMBIGUOUS} or (said is None and reason is not None):
-        return Explanation(diagnosis_for(f"hold_{reason}", "", names), known=True)
+        of_message = reason is HoldReason.OPERATOR and names.get("id")
+        return Explanation(
+            diagnosis_for("message_put_aside" if of_message else f"hold_{reason}", "", names), known=True
+        )
     if said is None:
         return Explanation(diagnosis_for("disconnected", "", names), known=False)
     last = _LAST_ANSWER.match(said.text)
@@ -158,6 +165,8 @@ def diagnosis_of_failure(row: str, said: Reply, upstream: UpstreamSettings | Non
 
 def given_up(found: Diagnosis) -> Diagnosis:
     """Return what is said of it once nothing is tried any more: the relay does nothing about it, so somebody must."""
+    if found.key == _UNCERTAIN:
+        return diagnosis_for("gave_up_uncertain", "", {})
     if found.actor is not Actor.NOBODY:
         return found.lasting
     gave_up = diagnosis_for("gave_up", "", {})
@@ -166,7 +175,7 @@ def given_up(found: Diagnosis) -> Diagnosis:
 
 def left_to_application(found: Diagnosis) -> Diagnosis:
     """Return what is said of it where the application waited for the answer: it may try again, the relay does not."""
-    if found.key == f"hold_{HoldReason.AMBIGUOUS}":
+    if found.key == _UNCERTAIN:
         return diagnosis_for("left_unknown", "", {})
     left = diagnosis_for("left_to_application", "", {})
     if found.actor is Actor.NOBODY:
@@ -178,7 +187,7 @@ def recorded(said: Reply, provider: Provider, names: Names, likely: Likely, name
     """Return what explains a reply of which only the words are known; of several rows the first that is `likely`."""
     text = str(said)
     if said.text == NO_FINAL_REPLY.text:
-        return Explanation(diagnosis_for("hold_ambiguous", text, names), known=True)
+        return Explanation(diagnosis_for(_UNCERTAIN, text, names), known=True)
     row = own_cause(text)
     if row is None:
         meant = _row_of(said, provider, likely, named)

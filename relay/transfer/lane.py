@@ -142,7 +142,7 @@ class Lane:
             self._loaded = True
         if self._settling.troubled or self.attempts.reacting:
             await self._rest(now + _ERROR_PAUSE)
-        elif (gate := await self.standing.look()) is not None:
+        elif (gate := self.standing.look()) is not None:
             await self._while_held(gate, now)
         elif self.standing.reach.down:
             await self._while_down(now)

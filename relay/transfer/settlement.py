@@ -79,6 +79,9 @@ def _deferred(row: SpooledRecipient, outcome: Deferred, terms: Terms) -> Settlem
 
 def _uncertain(row: SpooledRecipient, terms: Terms) -> Settlement:
     due_at = after_uncertain(row.uncertain, terms.at, terms.queue)
+    if due_at is not None and due_at > row.give_up_at:
+        # Too late to be offered again. The sender hears that nobody knows.
+        return Settlement(row.position, RecipientState.FAILED, "failed", expired(NO_FINAL_REPLY), uncertain=True)
     if due_at is None:
         return Settlement(
             row.position,

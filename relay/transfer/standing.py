@@ -42,6 +42,7 @@ class Standing:
         self._alerts = alerts
         self._since: dict[str, int] = {}
         self._gate_seen = False
+        self._untried = False
         self._opened: Opened | None = None
         self._up: bool | None = None
         self._unanswered_since: int | None = None
@@ -103,7 +104,7 @@ class Standing:
         held = account_hold(outcomes) is not None
         if held or not up or conversation.recipients:
             self._delivers = up and not held
-        if unreachable(conversation) or self.reach.down or held:
+        if unreachable(conversation) or self.reach.down or held or self._untried:
             return True
         complaint = False
         for one in outcomes:
@@ -137,11 +138,10 @@ class Standing:
         self.reach.failed(NO_ANSWER, around.clock(), around.settings.queue, around.chance())
         self.reach.since_at = since_at
 
-    async def look(self) -> Gate | None:
-        """Return the gate; tell that it is over where somebody else opened it."""
+    def look(self) -> Gate | None:
+        """Return the gate. Where somebody else opened it, it is over as soon as a conversation has worked."""
         gate = self.gate
-        if gate is None and self._gate_seen:
-            await self._alerts.over(self._upstream)
+        self._untried = gate is None and (self._untried or self._gate_seen)
         self._gate_seen = gate is not None
         return gate
 
@@ -154,6 +154,7 @@ class Standing:
             await self._around.outgoing.release(self._upstream)
             self._opened = Opened(gate.reason, gate.probes, self._around.clock())
             self._around.journal.upstream_released(self._upstream)
+        self._untried = False
         await self._alerts.over(self._upstream)
 
     async def _hold(self, hold: Hold, *, trial: bool) -> None:

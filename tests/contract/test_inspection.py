@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from relay.spool.contract import Change
-from relay.spool.records import HoldReason, QueueCounts, RecipientState, Selection
+from relay.spool.records import HoldReason, QueueCounts, RecipientState, Selection, Settlement
 from tests.contract.conftest import Store, until
-from tests.contract.mail import DAY, deferred, failed, held, relayed
+from tests.contract.mail import DAY, LATER, deferred, failed, held, relayed
 
 QUEUED, IN_FLIGHT, HELD = RecipientState.QUEUED, RecipientState.IN_FLIGHT, RecipientState.HELD
 RELAYED, REMOVED = RecipientState.RELAYED, RecipientState.REMOVED
@@ -225,6 +225,17 @@ class TestChanges:
         await store.spool.outgoing.settle(claim, settlements, [])
         assert await self.change(store, "hold", Selection(upstream="gmail")) == 1
         assert await store.states(id_) == [HELD, QUEUED]
+
+    async def test_what_is_held_for_its_sender_alone_is_released_by_his_address(self, store: Store) -> None:
+        id_ = await store.put(recipients=4)
+        claim = await store.claim_one()
+        reasons = (HoldReason.SEND_AS, HoldReason.AMBIGUOUS, HoldReason.OPERATOR, HoldReason.SEND_AS)
+        held = [Settlement(at, HELD, "held", LATER, hold_reason=reason) for at, reason in enumerate(reasons)]
+        await store.spool.outgoing.settle(claim, held, [])
+        assert await self.change(store, "release", Selection(refused_sender="nobody@clinic.test")) == 0
+        sender = claim.message.header_from.upper()
+        assert await self.change(store, "release", Selection(refused_sender=sender)) == 1
+        assert await store.states(id_) == [QUEUED, HELD, HELD, QUEUED]
 
 
 class TestRerouting:

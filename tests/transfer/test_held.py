@@ -209,6 +209,23 @@ async def test_people_hear_when_somebody_opens_the_gate(tmp_path: Path) -> None:
         await until(lambda: len(held.offers) == 2, "the end of it")
 
 
+async def test_nobody_hears_that_it_is_over_when_somebody_opens_the_gate_too_early(tmp_path: Path) -> None:
+    held, other = Actor("m365", *[PASSWORD_REFUSED] * 3), Actor("other")
+    queue = {"retry_first": 3600.0, "retry_most": 3600.0}
+    settings = settings_of(tmp_path, {"m365": M365, "other": SMTP}, alerts={"to": ("it@clinic.test",)}, queue=queue)
+    async with Stage(tmp_path, settings, held, other) as stage:
+        id_ = await stage.put("a@far.test")
+        for tries in range(1, 4):
+            await until(lambda: stage.spool.outgoing.gate("m365"), "the hold")
+            assert held.conversations == tries
+            await stage.spool.outgoing.release("m365")
+            await until(lambda: not held.script or stage.spool.outgoing.gate("m365"), "the next try")
+        await stage.settled(id_, "relayed")
+        await until(lambda: len(held.offers) + len(other.offers) == 3, "the end of it")
+        told = [parsed(one)["Subject"] for one in (*other.offers, *held.offers[1:])]
+        assert told == ["Relay: m365 is held (auth)", "Relay: m365 works again"]
+
+
 async def test_a_complaint_that_lasts_becomes_a_hold(tmp_path: Path) -> None:
     refused = said(430, "4.2.0 STOREDRV; mailbox logon failure")
     conversation = Conversation(Phase.DONE, (RCPT_OK,), refused)

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from relay.diagnosis.causes import causes, diagnosis_by_number, diagnosis_by_words, diagnosis_for, explains
-from relay.diagnosis.diagnosis import NOTHING, Actor
+from relay.diagnosis.diagnosis import NOTHING, RELEASE_SENDER, Actor
 from relay.diagnosis.names import UNKNOWN
 from relay.doctor.token_fault import ROWS
 from relay.spool.records import HoldReason
 from relay.transfer.classification import rows
 from relay.transfer.dsn import NoticeKind
+from relay.transfer.outcome import Scope
 from relay.upstream.contract import Cause
 
 FOLDER = Path(__file__).parents[3] / "relay" / "diagnosis"
@@ -27,7 +28,9 @@ EXPLAINED = (
     | {cause.value for cause in Cause if cause is not Cause.TOKEN_REFUSED}
     | {f"hold_{reason}" for reason in HoldReason}
     | KINDS
-    | {"gave_up", "left_to_application", "left_unknown", "daily_limit_near", *ROWS, *ENDS}
+    | {"gave_up", "uncertain", "gave_up_uncertain", "left_to_application", "left_unknown", "daily_limit_near"}
+    | {"message_put_aside"}
+    | {*ROWS, *ENDS}
 )
 
 
@@ -41,6 +44,13 @@ def test_every_row_ends_with_a_diagnosis_without_conditions() -> None:
     for row in EXPLAINED:
         last = [cause for cause in causes() if row in cause.rows and not cause.conditional]
         assert len(last) == 1, row
+
+
+def test_what_holds_one_sender_alone_says_how_his_mail_goes_on() -> None:
+    of_sender = {row.key for row in rows() if row.scope is Scope.SENDER} | {"sender_not_allowed", "hold_send_as"}
+    for cause in causes():
+        assert (RELEASE_SENDER in cause.steps) == bool(of_sender.intersection(cause.rows)), cause.key
+        assert not any("queue release --all" in step for step in cause.steps), cause.key
 
 
 def test_every_diagnosis_can_be_reached() -> None:
@@ -66,7 +76,7 @@ def test_no_text_stands_in_two_places() -> None:
     for what in ("title", "cause"):
         counted = Counter(getattr(cause, what) for cause in causes())
         assert [text for text, count in counted.items() if count > 1] == []
-    steps = Counter(step for cause in causes() for step in cause.steps if step != NOTHING)
+    steps = Counter(step for cause in causes() for step in cause.steps if step not in {NOTHING, RELEASE_SENDER})
     assert [text for text, count in steps.items() if count > 1] == []
 
 

@@ -20,7 +20,7 @@ from relay.transfer.bounce import Original, Report, Stamp, bounce_for, curtailed
 from relay.transfer.classification import Row, rows
 from relay.transfer.dsn import Finding, Notice, NoticeKind
 from relay.transfer.explanation import diagnosis_of_failure
-from relay.transfer.settlement import expired
+from relay.transfer.settlement import NO_FINAL_REPLY, expired
 from tests.unit.transfer.made import ACCEPTED_AT, HOUR, mailbox, message, row, said
 
 HEADER = b"From: App <app@clinic.test>\r\nSubject: Results\r\n"
@@ -141,6 +141,17 @@ def test_time_that_is_over_quotes_the_last_reply() -> None:
     assert group["Remote-MTA"] == "dns; mx.provider.test"
     assert "Delivery time expired" in _text(report)
     assert "mx.provider.test said: 451 4.3.0 Try again later" in _text(report)
+
+
+def test_what_may_have_been_taken_before_is_told_as_such() -> None:
+    perhaps = "It may have arrived all the same"
+    assert perhaps in _text(_bounce(Finding(replace(row(), uncertain=1), NO, NO)))
+    assert perhaps not in _text(_bounce(Finding(row(), NO, NO)))
+    late = expired(NO_FINAL_REPLY)
+    text = _text(_bounce(Finding(replace(row(), uncertain=1), late, None)))
+    assert perhaps not in text
+    assert "Ask the recipient whether it came" in text
+    assert "queue release" not in text
 
 
 def test_words_of_ours_are_not_passed_off_as_a_servers() -> None:

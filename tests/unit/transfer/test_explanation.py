@@ -168,7 +168,23 @@ def test_an_expired_delivery_is_explained_by_its_last_answer() -> None:
     last = _reply("432 4.3.2 Concurrent connections limit exceeded.")
     found = explanation_of(expired(last), UPSTREAMS["microsoft365"], {}, failed=True)
     assert found.diagnosis.key == "concurrent_connections"
-    assert explanation_of(expired(NO_FINAL_REPLY), None, {}).diagnosis.key == "hold_ambiguous"
+    assert explanation_of(expired(NO_FINAL_REPLY), None, {}).diagnosis.key == "uncertain"
+    assert diagnosis_of_failure("", expired(NO_FINAL_REPLY), None, {}).key == "gave_up_uncertain"
+
+
+def test_what_an_operator_holds_goes_on_by_the_line_that_is_told() -> None:
+    gate = explanation_of(None, None, names_of("up", None), reason=HoldReason.OPERATOR)
+    assert gate.diagnosis.steps == ("relay queue release --upstream up  lets it go on.",)
+    message = explanation_of(None, None, names_of("up", None, message="06H0"), reason=HoldReason.OPERATOR)
+    assert message.diagnosis.steps == ("relay queue release 06H0  sends it; relay queue remove 06H0  forgets it.",)
+
+
+def test_a_password_that_exchange_refuses_is_no_token() -> None:
+    given = {"host": "smtp.office365.com", "username": "no-reply@clinic.test", "password": {"env": "P"}}
+    upstream = SmtpSettings.model_validate(given)
+    refused = _reply("535 5.7.3 Authentication unsuccessful")
+    found = explanation_of(refused, upstream, names_of("up", upstream), reason=HoldReason.AUTH)
+    assert found.diagnosis.key == "password_not_accepted"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +274,7 @@ def test_what_the_application_was_told_to_repeat_is_left_to_it() -> None:
     cut = diagnosis_for(Cause.DISCONNECTED.value, "", {})
     assert left_to_application(cut).actor is cut.actor
     assert left_to_application(cut).steps == (*cut.steps, *own.steps)
-    unknown = left_to_application(diagnosis_for("hold_ambiguous", "", {}))
+    unknown = left_to_application(diagnosis_for("uncertain", "", {}))
     assert not any("relay queue" in step for step in unknown.steps)
 
 

@@ -68,6 +68,15 @@ def test_too_many_uncertain_ends_are_for_a_person() -> None:
     assert (settlement.state, settlement.hold_reason, settlement.uncertain) == (HELD, HoldReason.AMBIGUOUS, True)
 
 
+def test_what_may_have_been_taken_is_not_offered_again_when_its_time_is_over() -> None:
+    in_time = settlement_for(row(give_up_at=NOW + 300_000), Uncertain(), TERMS)
+    assert (in_time.state, in_time.event) == (QUEUED, "uncertain")
+    settlement = settlement_for(row(give_up_at=NOW + 299_999), Uncertain(), TERMS)
+    assert (settlement.state, settlement.event, settlement.uncertain) == (RecipientState.FAILED, "failed", True)
+    assert settlement.reply == expired(NO_FINAL_REPLY)
+    assert settlement_for(row(uncertain=3, give_up_at=NOW), Uncertain(), TERMS).state is HELD
+
+
 def test_expired_without_any_reply() -> None:
     assert str(expired(None)) == "451 4.4.7 Delivery time expired"
     assert expired(LATER).said_by == "relay"
