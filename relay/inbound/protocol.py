@@ -332,8 +332,13 @@ class Protocol(asyncio.Protocol):
         if context is None or transport.is_closing():
             return False
         transport.pause_reading()
-        self._inflow.clear()
         self._flush()
+        # Where the client has gone, the loop learns of it by the write; a handshake begun after that would keep all
+        # that TLS has until it times out.
+        await asyncio.sleep(0)
+        self._inflow.clear()
+        if transport.is_closing():
+            return False
         try:
             upgraded = await self._loop.start_tls(
                 transport, self, context, server_side=True, ssl_handshake_timeout=listener.handshake_timeout

@@ -94,6 +94,17 @@ async def speaks_no_tls(visitor: Visitor) -> None:
     await visitor.ended()
 
 
+async def hangs_up_before_a_handshake(visitor: Visitor) -> None:
+    await visitor.hello()
+    await visitor.expect("STARTTLS", "220")
+    visitor.hang_up()
+
+
+async def asks_for_tls_and_is_gone(visitor: Visitor) -> None:
+    visitor.say("EHLO pc", "STARTTLS")
+    visitor.hang_up()
+
+
 async def nothing_is_left(*, collecting: bool = False) -> None:
     for _ in range(500):
         if collecting:
@@ -106,6 +117,7 @@ async def nothing_is_left(*, collecting: bool = False) -> None:
 
 @pytest.mark.parametrize("visit", [
     quits, quits_over_tls, hangs_up_in_content, hangs_up_over_tls, hangs_up_in_a_login, is_refused, speaks_no_tls,
+    hangs_up_before_a_handshake, asks_for_tls_and_is_gone,
 ])  # fmt: skip
 @on_both_loops
 async def test_nothing_waits_for_a_collection(tmp_path: Path, visit: Callable[[Visitor], Awaitable[None]]) -> None:
