@@ -186,6 +186,7 @@ def _given_up(outcome: Outcome) -> Outcome:
 def finding_of(row: SpooledRecipient, settlement: Settlement, outcome: Outcome) -> Finding:
     """Return what a notice would tell of a recipient."""
     said: Reply | None = None if isinstance(outcome, Uncertain) else outcome.reply
-    row = replace(row, uncertain=row.uncertain + settlement.uncertain)
+    if settlement.uncertain:
+        row = replace(row, uncertain=row.uncertain + 1)
     advice = outcome.row if isinstance(outcome, Failed | Deferred) else ""
     return Finding(row, settlement.reply or expired(said), said, advice)
