@@ -120,8 +120,11 @@ def retry(
     with link_to(invocation.settings()) as link:
         if upstream is not None:
             _print_changed(invocation, link.ask("upstream.retry", **selection))
-        else:
-            _print_changed(invocation, link.ask("queue.change", change="retry", **selection))
+            return
+        changed = link.ask("queue.change", change="retry", **selection)
+        _print_changed(invocation, changed)
+        if message is not None and not any(changed.values()) and not invocation.json:
+            say(f"Nothing of it waits for its next attempt; what to type instead: relay explain {message}")
 
 
 @group.command()

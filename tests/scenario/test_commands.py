@@ -190,6 +190,18 @@ def test_a_command_takes_effect_within_a_second(provider: ScriptedServer, start_
     assert answered - began < 10
 
 
+def test_retry_of_what_is_held_says_what_to_type(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    provider.script.then("BODY", "451 4.3.0 Later")
+    relay = start_relay(plain_settings(provider.port, retry_first="1h", retry_most="1h"))
+    message_id = send(relay)
+    relay.wait_for_event("deferred")
+    assert relay.command("queue", "hold", message_id).returncode == 0
+    told = relay.command("queue", "retry", message_id).stdout.splitlines()
+    assert told[0] == "0 messages"
+    assert told[1].endswith(f"relay explain {message_id}")
+    assert f"relay queue release {message_id}" in relay.command("explain", message_id).stdout
+
+
 def test_a_test_message(provider: ScriptedServer, start_relay: StartRelay) -> None:
     relay = start_relay(plain_settings(provider.port))
     words = ("test", "provider", "--to", "it@clinic.test", "--from", "relay@clinic.test")
