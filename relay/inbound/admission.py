@@ -14,8 +14,14 @@ MOST_RECEIVED = 30
 """Received fields with which a message is taken to loop (RFC 5321 §6.3)."""
 
 
-def refuse_stranger(*, auth_offered: bool) -> Reply:
-    """Return the reply to MAIL of somebody who is none of our clients."""
+def refuse_stranger(*, auth_offered: bool, logged_in: bool = False) -> Reply:
+    """Return the reply to MAIL of somebody who is none of our clients; 421 ends the connection.
+
+    Who has logged in was one until the configuration changed: connecting anew shows what it is now, and a mail server
+    that kept its connection does not bounce what it has.
+    """
+    if logged_in:
+        return replies.LOGIN_OVER
     return replies.AUTHENTICATION_REQUIRED if auth_offered else replies.NOT_A_CLIENT
 
 

@@ -197,7 +197,9 @@ class Session:
         client = self._client()
         if client is None:
             reason = "auth" if self._auth_offered else "relay"
-            reply = admission.refuse_stranger(auth_offered=self._auth_offered)
+            logged_in = self._login.client is not None
+            reply = admission.refuse_stranger(auth_offered=self._auth_offered, logged_in=logged_in)
+            self.over = logged_in
             self._learn(reply, sender=argument.decode("utf-8", "replace").partition(":")[2].strip())
             return self._refused(reason, reply)
         arguments = mail_arguments(argument, extended=self._extended)
