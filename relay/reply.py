@@ -82,12 +82,12 @@ def reply(code: int, status: str, text: str, said_by: str = "relay") -> Reply:
 def parse_reply(code: int, text: str, said_by: str) -> Reply:
     """Read what a server said: `text` is the reply's lines without codes, parted by line feeds.
 
-    The enhanced status is taken from the first line and off every line that repeats it; octets that are not printable
-    become a question mark, since they end up in logs and notices.
+    The enhanced status is the first of the code's class that a line begins with, and taken off every line that repeats
+    it: some servers say it on the last line only. Octets that are not printable become a question mark, since they end
+    up in logs and notices.
     """
-    status = EnhancedStatus.at_start_of(text)
-    if status is not None and status.severity != code // 100:
-        status = None
+    said = map(EnhancedStatus.at_start_of, text.split("\n"))
+    status = next((one for one in said if one is not None and one.severity == code // 100), None)
     if status is not None:
         text = "\n".join(line.removeprefix(str(status)).lstrip(" ") for line in text.split("\n"))
     return Reply(code, status, _UNPRINTABLE.sub("?", text.replace("\r", "")), said_by)

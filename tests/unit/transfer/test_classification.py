@@ -168,3 +168,14 @@ def test_holds_have_reasons_and_only_holds_scopes() -> None:
         assert (row.result == "hold") <= (row.reason is not None), row.key
         assert row.scope is Scope.UPSTREAM or row.reason is HoldReason.SEND_AS, row.key
         assert row.hold_after is None or row.result == "transient", row.key
+
+
+@pytest.mark.parametrize(("text", "status", "rest"), [
+    ("5.7.1 One\n5.7.1 Two", "5.7.1", "One\nTwo"),
+    ("Not taken\n5.7.57 Client not authenticated", "5.7.57", "Not taken\nClient not authenticated"),
+    ("4.7.1 One\n5.7.60 Two", "5.7.60", "4.7.1 One\nTwo"),
+    ("Not taken\nsince 5.7.1 of the policy", "None", "Not taken\nsince 5.7.1 of the policy"),
+])  # fmt: skip
+def test_an_enhanced_status_that_stands_in_a_later_line(text: str, status: str, rest: str) -> None:
+    said = parse_reply(550, text, "mx.provider.test")
+    assert (str(said.status), said.text) == (status, rest)
