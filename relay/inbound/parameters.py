@@ -21,6 +21,11 @@ _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 # RFC 3461 §4.4: printable ASCII behind the xtext. Servers refuse the whole message for any other.
 _ENVELOPE_ID: Final = re.compile(r"(?:[!-*,-<>-~]|\+(?:[2-6][0-9A-F]|7[0-9A-E]))+")
 _UTF8_XTEXT: Final = re.compile(r"[^\x00-\x20+=\x7f]+|(?:[!-*,-<>-~]|\+[0-9A-F]{2}|\\x\{[0-9A-F]+\})+")
+# What begins as RFC 6533 §3's EmbeddedUnicodeChar and names no code point: needless zeros, surrogates, above 10FFFF.
+_NO_LETTER: Final = re.compile(
+    r"\\x\{(?!(?:[0-9A-F]{2}|[1-9A-F][0-9A-F]{2}|(?:[1-9ABCEF][0-9A-F]|D[0-7])[0-9A-F]{2}|(?:[1-9A-F]|10)[0-9A-F]{4})\})",
+    re.IGNORECASE,
+)
 _LARGEST_CHUNK: Final = 1 << 40
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -179,5 +184,7 @@ def _original_recipient(value: str, *, smtputf8: bool) -> bool:
     """RFC 3461 §4.2: address type, semicolon, xtext; RFC 6533 §3 allows more where SMTPUTF8 was said."""
     address_type, semicolon, address = value.partition(";")
     if not semicolon or len(value) > 500 or not _ADDRESS_TYPE.fullmatch(address_type):
+        return False
+    if address_type.casefold() == "utf-8" and _NO_LETTER.search(address):
         return False
     return bool((_UTF8_XTEXT if smtputf8 else _XTEXT).fullmatch(address))

@@ -91,3 +91,13 @@ def test_rcpt_parameters_that_do_not_hold(parameters: str, code: int) -> None:
 def test_an_internationalized_original_recipient() -> None:
     found = rcpt("TO:<ü@b.test> ORCPT=utf-8;ü@b.test", smtputf8=True)
     assert found == Recipient(Mailbox("ü", "b.test"), None, "utf-8;ü@b.test")
+
+
+@pytest.mark.parametrize("smtputf8", [False, True])
+@pytest.mark.parametrize(("point", "holds"), [
+    ("2B", True), ("E4", True), ("6E21", True), ("D7FF", True), ("1F600", True), ("10FFFF", True),
+    ("FFFFFFF", False), ("110000", False), ("D800", False), ("0041", False), ("e4", True), ("", False),
+])  # fmt: skip
+def test_an_original_recipient_names_letters_that_there_are(point: str, holds: bool, smtputf8: bool) -> None:
+    found = rcpt(rf"TO:<a@b.test> ORCPT=utf-8;a\x{{{point}}}@b.test", smtputf8=smtputf8)
+    assert isinstance(found, Recipient) is holds
