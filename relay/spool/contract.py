@@ -175,8 +175,17 @@ class Outgoing(Protocol):
         """
         ...
 
-    async def amend(self, id: str, upstream: str, settlements: Sequence[Settlement]) -> None:  # noqa: A002
-        """Replace final outcomes of a message by others, which came to be known later. Raises SpoolError."""
+    async def amend(
+        self,
+        id: str,  # noqa: A002
+        upstream: str,
+        settlements: Sequence[Settlement],
+        notices: Sequence[Arrival],
+    ) -> None:
+        """Replace final outcomes of a message by others, which came to be known later, and put the notices of them.
+
+        Raises SpoolError.
+        """
         ...
 
     async def record_use(self, upstream: str, use: Use) -> None:

@@ -142,9 +142,18 @@ class StoreOutgoing:
         if kept and isinstance(arrival.content, StoredDraft):
             arrival.content.named()
 
-    async def amend(self, id: str, upstream: str, settlements: Sequence[Settlement]) -> None:  # noqa: A002
+    async def amend(
+        self,
+        id: str,  # noqa: A002
+        upstream: str,
+        settlements: Sequence[Settlement],
+        notices: Sequence[Arrival],
+    ) -> None:
         """Replace final outcomes by others, which came to be known later. Raises SpoolError."""
-        await write(self._writer, lambda transaction: amend(transaction, id, upstream, settlements), lasting=False)
+        parcels = [await self._intake.parcel(notice) for notice in notices]
+        await write(
+            self._writer, lambda transaction: amend(transaction, id, upstream, settlements, parcels), lasting=False
+        )
 
     async def record_use(self, upstream: str, use: Use) -> None:
         """Count against the upstream's quotas. Raises SpoolError."""

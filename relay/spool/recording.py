@@ -118,8 +118,14 @@ def record(transaction: Transaction, asked: Sequence[Recording]) -> list[None]:
     return [None] * len(asked)
 
 
-def amend(transaction: Transaction, message: str, upstream: str, settlements: Sequence[Settlement]) -> None:
-    """Replace outcomes that were final by others that are, and add them to the trace."""
+def amend(
+    transaction: Transaction,
+    message: str,
+    upstream: str,
+    settlements: Sequence[Settlement],
+    notices: Sequence[Parcel],
+) -> None:
+    """Replace outcomes that were final by others that are, add them to the trace, and put the notices of them."""
     cursor, statements = transaction.cursor, transaction.statements
     cursor.many(
         statements.settle,
@@ -140,6 +146,7 @@ def amend(transaction: Transaction, message: str, upstream: str, settlements: Se
         ],
     )
     cursor.insert(statements.put_event, _events(transaction, message, upstream, settlements))
+    put(transaction, notices)
 
 
 def _events(

@@ -62,9 +62,9 @@ class Records:
         """Return the notices of success; of failures the client knows."""
         claim = delivery.claim(delivery.upstream)
         settled = [
-            (settlement, finding_of(row, settlement, outcome))
-            for row, settlement, outcome in zip(claim.recipients, settlements, outcomes, strict=True)
-            if isinstance(outcome, Relayed) and asks_receipt(row.recipient)
+            (settlement, finding_of(claim.recipients[settlement.position], settlement, outcome))
+            for settlement, outcome in zip(settlements, outcomes, strict=True)
+            if isinstance(outcome, Relayed) and asks_receipt(claim.recipients[settlement.position].recipient)
         ]
         return await self._notices(delivery, claim, settled) if settled else ()
 
@@ -106,15 +106,19 @@ class Records:
             return []
 
     async def came_late(self, delivery: Delivery, outcomes: dict[int, Outcome]) -> None:
-        """Record outcomes, by position, of which the client heard only that nobody knows them."""
+        """Record outcomes, by position, of which the client heard only that nobody knows them; receipts go now."""
         if not outcomes:
             return
         settlements = [settlement_of(at, outcome) for at, outcome in outcomes.items()]
         self._journal(delivery, settlements)
+        posted = await self._receipts(delivery, settlements, list(outcomes.values()))
+        notices = [notice.arrival for notice in posted]
         try:
-            await self._around.outgoing.amend(delivery.arrival.id, delivery.upstream, settlements)
+            await self._around.outgoing.amend(delivery.arrival.id, delivery.upstream, settlements, notices)
         except SpoolError as error:
             self._around.journal.failed("direct.amend", error)
+        else:
+            self._tell_of(delivery, posted)
 
     async def _company(self) -> None:
         """Wait a little for others, to be written in one transaction with them, between which clients have the CPU."""

@@ -81,11 +81,19 @@ async def test_a_draft_of_what_has_ended_is_removed(store: Store) -> None:
 
 async def test_an_outcome_that_comes_late_replaces_the_first(store: Store) -> None:
     id_ = await made(store, ended(0, RecipientState.FAILED, "uncertain"))
-    await store.spool.outgoing.amend(id_, "office365", [ended(0)])
+    await store.spool.outgoing.amend(id_, "office365", [ended(0)], [])
     entry = await traced(store, id_)
     assert [row.state.value for row in entry.recipients] == ["relayed"]
     assert [event.event for event in entry.events] == ["direct", "uncertain", "relayed"]
     assert (await store.spool.inspection.counts()).recipients == {}
+
+
+async def test_a_notice_of_what_comes_late_goes_into_the_queue(store: Store) -> None:
+    id_ = await made(store, ended(0, RecipientState.FAILED, "uncertain"))
+    notice = arrival(store.spool.intake.next_id(), store.clock())
+    await store.spool.outgoing.amend(id_, "office365", [ended(0)], [notice])
+    (claim,) = await store.claim()
+    assert claim.message.id == notice.id
 
 
 async def test_a_notice_goes_into_the_queue_with_it(store: Store) -> None:

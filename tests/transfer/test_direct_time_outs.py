@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from relay.envelope import Notify
 from tests.transfer.actor import (
     VANISHED,
     Actor,
     final,
 )
-from tests.transfer.direct import HASTY, SMTP, Waiting, stage_of
+from tests.transfer.direct import HASTY, SMTP, Waiting, asks, stage_of
 from tests.transfer.stage import until
 
 
@@ -51,6 +52,23 @@ class TestTimeOuts:
             entry = await client.last()
             assert entry is not None
             assert [row.state.value for row in entry.recipients] == ["relayed", "relayed"]
+
+    async def test_a_late_answer_has_the_receipt_written_once(self, tmp_path: Path) -> None:
+        actor = Actor("isp")
+        actor.waits_after_dot = True
+        actor.go.clear()
+        async with stage_of(tmp_path, actor, HASTY) as stage:
+            client = Waiting(stage)
+            asking = asks("a@far.test", Notify.SUCCESS)
+            assert (await client.carry(client.arrival("b@far.test", asking))).code == 451
+            actor.go.set()
+            await until(lambda: len(actor.offers) == 2, "the receipt")
+            assert b"Action: relayed" in actor.offers[1].octets
+            assert b"Final-Recipient: rfc822;a@far.test" in actor.offers[1].octets
+            assert (await client.carry(client.arrival("b@far.test", asking))).code == 250
+            await client.over()
+            assert await stage.queue() == []
+            assert len(actor.offers) == 2
 
     async def test_another_body_is_another_message(self, tmp_path: Path) -> None:
         actor = Actor("isp")
