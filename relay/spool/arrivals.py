@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from relay.spool.checksum import chunk_row
 from relay.spool.claims import LEASE, lease_row
 from relay.spool.contents import StoredContent
 from relay.spool.contract import Arrival, Taker
@@ -48,7 +49,7 @@ def parcel_of(
     """Make the rows. What is put is due at once; among what is due the oldest goes first."""
     due_at = min(arrival.accepted_at, now)
     provisional = content != arrival.id
-    rows = recipient_rows(arrival, due_at, handing.token if handing else None)
+    rows = recipient_rows(arrival, content, due_at, handing.token if handing else None)
     return Parcel(arrival, content, due_at, message_row(arrival, content), rows, chunks, provisional, handing)
 
 
@@ -57,7 +58,7 @@ def put(transaction: Transaction, parcels: Sequence[Parcel]) -> list[None]:
     cursor, statements = transaction.cursor, transaction.statements
     cursor.insert(statements.put_message, [parcel.message for parcel in parcels])
     cursor.insert(statements.put_recipient, [row for parcel in parcels for row in parcel.recipients])
-    chunks = [chunk for parcel in parcels for chunk in parcel.chunks]
+    chunks = [chunk_row(*chunk) for parcel in parcels for chunk in parcel.chunks]
     if chunks:
         cursor.insert(statements.put_chunk, chunks)
     named = [(parcel.content,) for parcel in parcels if parcel.provisional]

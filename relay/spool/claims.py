@@ -10,10 +10,18 @@ from typing import Any, Final
 from sqlalchemy import select, update
 
 from relay.spool.bells import Bells
+from relay.spool.checksum import is_chunk
 from relay.spool.contents import INLINE, ReadChunk, RecentContent, StoredContent
 from relay.spool.endings import end_messages, endings_of
 from relay.spool.illegible import ILLEGIBLE, Row, not_text, set_aside, tolerating
-from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of
+from relay.spool.notation import (
+    MESSAGE_COLUMNS,
+    MESSAGE_WIDTH,
+    RECIPIENT_COLUMNS,
+    is_addressed,
+    message_of,
+    recipient_of,
+)
 from relay.spool.pauses import Spans, moved_on
 from relay.spool.records import Claim, HoldReason, Lease, Priority, RecipientState
 from relay.spool.remedy import damaged
@@ -122,12 +130,15 @@ class Claiming:
         statements = transaction.statements
         if missing and not statements.caution.holds(transaction.now):
             try:
-                contents.update(transaction.cursor.among(statements.read_chunks, missing))
+                # What is damaged is left to the reader, which tells.
+                read = transaction.cursor.among(statements.read_chunks, missing)
+                contents |= {row[0]: row[2] for row in read if is_chunk(*row)}
             except sqlite3.DatabaseError as error:
-                if damaged(error):
+                if damaged(error) or not_text(error):
                     # From now on each is read by its own attempt, so that the others go.
                     statements.caution.begin(transaction.now)
-                raise
+                if not not_text(error):
+                    raise
         return contents
 
     def _leased(
@@ -146,6 +157,8 @@ class Claiming:
             octets = None
         lease = Lease(self._node, transaction.identifiers.next_id(), transaction.now + LEASE)
         recipient_parts = [row[:_RECIPIENT_WIDTH] for row in rows]
+        if not all(is_addressed(rows[0][_RECIPIENT_WIDTH:], part) for part in recipient_parts):
+            raise ValueError("an address that is not what was written")
         taken = tuple(recipient_of(row, RecipientState.IN_FLIGHT, attempts_more=1) for row in recipient_parts)
         if spans:
             taken = moved_on(taken, spans, message.accepted_at)

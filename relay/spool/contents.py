@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import select
 
+from relay.spool.checksum import is_chunk
 from relay.spool.contract import SpoolError
 from relay.spool.reader import Reader
 from relay.spool.schema import chunks
@@ -54,9 +55,15 @@ def chunk_reader(reader: Reader) -> ReadChunk:
     """Return what reads chunks beside the writer."""
 
     async def read(key: str, number: int) -> bytes | None:
-        query = select(chunks.c.octets).where(chunks.c.content == key, chunks.c.number == number)
-        octets = await reader.read(lambda connection: connection.execute(query).scalar())
-        return None if octets is None else bytes(octets)
+        c = chunks.c
+        query = select(c.octets, c.checksum).where(c.content == key, c.number == number)
+        row = await reader.read(lambda connection: connection.execute(query).one_or_none())
+        if row is None:
+            return None
+        if not is_chunk(key, number, row.octets, row.checksum):
+            raise SpoolError("the content is not what was accepted: it is damaged")
+        octets: bytes = row.octets
+        return octets
 
     return read
 

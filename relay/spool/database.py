@@ -319,8 +319,8 @@ def trouble(error: BaseException) -> SpoolError:
         getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
         or getattr(cause, "sqlstate", None) == _POSTGRESQL_FULL
     )
-    # PostgreSQL's further lines may quote a row.
-    text = next(iter(str(cause).splitlines()), "")
+    # PostgreSQL's further lines may quote a row, and Python's driver text that is not UTF-8.
+    text = next(iter(str(cause).splitlines()), "").partition(" with text ")[0]
     remedy = remedy_for(cause)
     return SpoolError(f"{type(cause).__name__}: {text}{f'; {remedy}' if remedy else ''}", full=full)
 

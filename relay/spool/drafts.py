@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay.envelope import CHUNK, Content
+from relay.spool.checksum import chunk_row
 from relay.spool.contents import ReadChunk, StoredContent
 from relay.spool.contract import SpoolError
 from relay.spool.room import Room
@@ -29,7 +30,7 @@ def write_chunks(transaction: Transaction, written: Sequence[tuple[str, Chunk]])
     cursor.many(
         statements.put_unnamed, {chunk[0]: (chunk[0], node, transaction.now) for node, chunk in written}.values()
     )
-    cursor.many(statements.put_chunk, [chunk for _, chunk in written])
+    cursor.many(statements.put_chunk, [chunk_row(*chunk) for _, chunk in written])
     return [None] * len(written)
 
 

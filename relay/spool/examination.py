@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from relay.spool.contract import SpoolError
+from relay.spool.damaged_content import damaged_contents
 from relay.spool.database import trouble
 from relay.spool.file_state import file_findings, folder_findings
 from relay.spool.finding import Finding, Holdings
@@ -68,6 +69,7 @@ def _rows(connection: Connection, place: Place, upstreams: Collection[str]) -> I
     if finding is not None:
         yield finding
     yield from misread(connection, upstreams)
+    yield from damaged_contents(connection)
 
 
 def _schema(connection: Connection, revision: str | None) -> Finding | None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, update
 
 from relay.logs import Log
 from relay.reply import reply
-from relay.spool.notation import MESSAGE_WIDTH, RECIPIENT_COLUMNS, message_of, recipient_of, reply_text
+from relay.spool.notation import MESSAGE_WIDTH, RECIPIENT_COLUMNS, is_addressed, message_of, recipient_of, reply_text
 from relay.spool.records import HoldReason, RecipientState
 from relay.spool.schema import recipients
 from relay.spool.trace import event_row
@@ -74,6 +74,8 @@ def fault_in(message: Row, recipient: Row) -> str | None:
         recipient_of(recipient)
     except ILLEGIBLE as error:
         return f"{type(error).__name__}: {error}"
+    if not is_addressed(message, recipient):
+        return "an address that is not what was written"
     return "text that is not UTF-8" if any(isinstance(value, Garbled) for value in (*message, *recipient)) else None
 
 

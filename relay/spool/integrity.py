@@ -1,6 +1,7 @@
 """Damage inside a SQLite file: which tables it is in, and which messages it takes with it.
 
-SQLite keeps no checksums: it finds pages that are no pages, and not octets that were changed within a text.
+SQLite keeps no checksums: it finds pages that are no pages, and not octets that were changed within a text. Ours
+(`checksum.py`) are looked at where the tables are sound.
 """
 
 from __future__ import annotations

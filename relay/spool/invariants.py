@@ -41,7 +41,7 @@ class Invariant:
     damage: bool = True
 
 
-_SEND_AGAIN: Final = (
+SEND_AGAIN: Final = (
     "relay queue show ID     # for each: the sender and recipients; have the application send it again",
     "relay queue remove ID",
 )
@@ -53,7 +53,7 @@ INVARIANTS: Final = (
             AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.content = messages.content)""",
         "messages wait whose content is gone",
         "they cannot be sent any more, and are tried until queue.give_up",
-        actions=_SEND_AGAIN,
+        actions=SEND_AGAIN,
     ),
     Invariant(
         "content_wrong_size",
@@ -62,7 +62,7 @@ INVARIANTS: Final = (
             GROUP BY m.id HAVING sum(length(c.octets)) <> min(m.size) OR max(c.number) + 1 <> count(*)""",
         "messages wait whose content is not as long as it was accepted, or has gaps",
         "they cannot be sent whole",
-        actions=_SEND_AGAIN,
+        actions=SEND_AGAIN,
     ),
     Invariant(
         "recipient_without_message",

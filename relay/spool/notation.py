@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
-from relay.address import Mailbox
+from relay.address import Mailbox, ReversePath
 from relay.envelope import Body, DsnReturn, Notify, Origin, Recipient
 from relay.reply import EnhancedStatus, Reply
+from relay.spool.checksum import checksum_of_recipient
 from relay.spool.contract import Arrival
 from relay.spool.records import HoldReason, Priority, RecipientState, SpooledMessage, SpooledRecipient
 from relay.spool.schema import messages, recipients
@@ -19,6 +20,7 @@ MESSAGE_COLUMNS: Final = tuple(messages.columns)
 RECIPIENT_COLUMNS: Final = tuple(recipients.columns)
 MESSAGE_WIDTH: Final = len(MESSAGE_COLUMNS)
 
+_REVERSE_PATH: Final = MESSAGE_COLUMNS.index(messages.c.reverse_path)
 _UNSTORABLE: Final = {0: "?"} | dict.fromkeys(range(0xD800, 0xE000), "?")
 _PRIORITIES: Final = {priority.value: priority for priority in Priority}
 _STATES: Final = {state.value: state for state in RecipientState}
@@ -71,6 +73,10 @@ def mailbox_of(text: str) -> Mailbox:
     return Mailbox(local_part, domain) if at else Mailbox(text, "")
 
 
+def _path_text(reverse_path: ReversePath) -> str | None:
+    return str(reverse_path) if reverse_path else None
+
+
 def message_row(arrival: Arrival, content: str) -> tuple[Any, ...]:
     """Return the row of `messages`, in the order of its columns."""
     origin, envelope = arrival.origin, arrival.envelope
@@ -83,7 +89,7 @@ def message_row(arrival: Arrival, content: str) -> tuple[Any, ...]:
         storable(origin.helo),
         origin.tls,
         origin.mechanism,
-        str(envelope.reverse_path) if envelope.reverse_path else None,
+        _path_text(envelope.reverse_path),
         envelope.body.value,
         envelope.smtputf8,
         _storable(envelope.envelope_id),
@@ -98,16 +104,17 @@ def message_row(arrival: Arrival, content: str) -> tuple[Any, ...]:
     )
 
 
-def recipient_rows(arrival: Arrival, due_at: int, lease: str | None = None) -> list[tuple[Any, ...]]:
+def recipient_rows(arrival: Arrival, content: str, due_at: int, lease: str | None = None) -> list[tuple[Any, ...]]:
     """Return the rows of `recipients`, in the order of its columns; with a lease they are claimed already."""
     state, attempts = ("queued", 0) if lease is None else ("in_flight", 1)
     upstream, candidates = arrival.candidates[0], candidates_text(arrival.candidates)
     message, priority, give_up_at = arrival.id, arrival.priority.value, arrival.give_up_at
+    sender = _path_text(arrival.envelope.reverse_path)
     return [
         (
             message,
             position,
-            str(recipient.forward_path),
+            path := str(recipient.forward_path),
             None if recipient.notify is None else recipient.notify.value,
             _storable(recipient.original),
             state,
@@ -123,6 +130,7 @@ def recipient_rows(arrival: Arrival, due_at: int, lease: str | None = None) -> l
             None,
             False,
             lease,
+            checksum_of_recipient(message, position, path, sender, content),
         )
         for position, recipient in enumerate(arrival.envelope.recipients)
     ]
@@ -168,6 +176,15 @@ def spooled_recipients(arrival: Arrival, due_at: int) -> tuple[SpooledRecipient,
         )
         for position, recipient in enumerate(arrival.envelope.recipients)
     )
+
+
+def is_addressed(message: Sequence[Any], recipient: Sequence[Any]) -> bool:
+    """Return whether to whom a message goes, and who hears of it, is as it was written."""
+    *_, checksum = recipient
+    if checksum is None:
+        return True
+    id_, position, forward_path, *_ = recipient
+    return bool(checksum == checksum_of_recipient(id_, position, forward_path, message[_REVERSE_PATH], message[1]))
 
 
 def message_of(row: Sequence[Any]) -> SpooledMessage:
@@ -235,6 +252,7 @@ def recipient_of(
         _held_at,
         delay_told,
         _lease,
+        _checksum,
     ) = row
     return SpooledRecipient(
         position,

@@ -85,7 +85,7 @@ def recording_of(
 
 def history_of(arrival: Arrival, settlements: Sequence[Settlement]) -> History:
     """Make the rows of a message of which nothing waits any more, and nothing is kept."""
-    rows = recipient_rows(arrival, arrival.accepted_at, "")
+    rows = recipient_rows(arrival, arrival.id, arrival.accepted_at, "")
     ended = {settlement.position: settlement for settlement in settlements}
     final = []
     for position, row in enumerate(rows):

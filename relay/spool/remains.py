@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from relay.spool.checksum import is_chunk
+
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 _NUMBERED: Final = 12
 """Letters of an ID that count; the rest is the node's."""
@@ -42,7 +44,8 @@ def remains(connection: sqlite3.Connection, id_: str) -> Remains:
             return left
         if left.waits:
             content = _rows(connection, left, "chunks", "content", message[0]["content"])
-            if sum(len(row["octets"]) for row in content) != message[0]["size"]:
+            whole = sum(len(row["octets"]) for row in content) == message[0]["size"]
+            if not whole or not all(_is_sound(row) for row in content):
                 return left
         left.sendable = True
         _rows(connection, left, "events", "message", id_)
@@ -51,6 +54,11 @@ def remains(connection: sqlite3.Connection, id_: str) -> Remains:
         # What of an ended message can't be read is no loss of mail.
         left.sendable = left.sendable or not left.waits
     return left
+
+
+def _is_sound(chunk: Row) -> bool:
+    # A file of an older revision has no checksums.
+    return is_chunk(chunk["content"], chunk["number"], chunk["octets"], chunk.get("checksum"))
 
 
 def _rows(connection: sqlite3.Connection, left: Remains, table: str, column: str, key: str) -> list[Row]:

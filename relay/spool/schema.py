@@ -18,7 +18,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest revision in `migrations/versions`; `meta` says which one a database has."""
 
 metadata = MetaData()
@@ -83,9 +83,10 @@ recipients = Table(
     Column("held_at", BigInteger),
     Column("delay_told", Boolean, nullable=False),
     Column("lease", Text),
+    Column("checksum", BigInteger),
     sqlite_with_rowid=False,
 )
-"""One row a recipient; `lease` is the token of the claim it is in flight with."""
+"""One row a recipient; `lease` is the token of the claim it is in flight with, `checksum` as in `checksum.py`."""
 
 QUEUED: Final = recipients.c.state == literal_column("'queued'")
 WAITING: Final = recipients.c.state.in_([literal_column(f"'{word}'") for word in ("queued", "in_flight", "held")])
@@ -132,6 +133,7 @@ chunks = Table(
     Column("content", _ID, primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("octets", LargeBinary, nullable=False),
+    Column("checksum", BigInteger),
 )
 """The content, in order of `number`. A table with row IDs: without, SQLite looks for a key in rows of whole chunks."""
 

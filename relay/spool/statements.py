@@ -71,9 +71,7 @@ class Statements:
         self.remove_chunks = compile_(delete(chunks).where(self._among(chunks.c.content)))
         # contents
         self.read_chunks = compile_(
-            select(chunks.c.content, chunks.c.octets)
-            .where(self._among(chunks.c.content))
-            .order_by(chunks.c.content, chunks.c.number)
+            select(*chunks.columns).where(self._among(chunks.c.content)).order_by(chunks.c.content, chunks.c.number)
         )
 
     def _insert(self, table: Table) -> Statement:

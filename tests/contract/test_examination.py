@@ -73,6 +73,7 @@ FAULTS = {
         "{0}",
     ),
     "event_without_message": ("UPDATE events SET message = 'gone'", "gone"),
+    "content_damaged": ("UPDATE chunks SET checksum = checksum - 1 WHERE number = 3", "{2}"),
     "content_unclaimed": ("INSERT INTO chunks (content, number, octets) VALUES ('nobody', 0, 'x')", "nobody"),
     "illegible": ("UPDATE recipients SET candidates = '[' WHERE message = '{1}'", "{1}"),
 }

@@ -18,8 +18,8 @@ _SECOND = '''"""One more column."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
@@ -41,7 +41,7 @@ def scripts(tmp_path: Path) -> Path:
     """Our migrations with a second one."""
     folder = tmp_path / "migrations"
     shutil.copytree(SCRIPTS, folder)
-    (folder / "versions" / "0004_second.py").write_text(_SECOND)
+    (folder / "versions" / "0005_second.py").write_text(_SECOND)
     return folder
 
 
@@ -95,15 +95,18 @@ def migrate(connection: Connection, revision: str) -> None:
     connection.exec_driver_sql("COMMIT")
 
 
+_CHUNKS_BEFORE = text("INSERT INTO chunks (content, number, octets) VALUES (:content, :number, :octets)")
+
+
 def test_content_of_before_row_ids_is_kept(database: Database) -> None:
     kept = [("id-1", 0, b"\0" * 300_000), ("id-1", 1, b"\xff"), ("id-2", 0, b"")]
     with database.connect() as connection:
         migrate(connection, "0002")
         rows = [{"content": content, "number": number, "octets": octets} for content, number, octets in kept]
-        connection.execute(insert(chunks), rows)
+        connection.execute(_CHUNKS_BEFORE, rows)
     prepare(database)
     with database.connect() as connection:
-        assert [tuple(row) for row in connection.execute(select(chunks).order_by(*chunks.primary_key))] == kept
+        assert connection.execute(select(chunks).order_by(*chunks.primary_key)).all() == [(*row, None) for row in kept]
         with pytest.raises(IntegrityError):
             connection.execute(insert(chunks), rows[0])
 
@@ -132,14 +135,14 @@ def test_an_older_database_is_upgraded_and_kept_beside(
     with database.connect() as connection:
         row = {"upstream": "gmail", "reason": "auth", "since_at": 1, "probes": 0}
         connection.execute(insert(gates).values(row))
-    prepare(database, "0004", scripts)
+    prepare(database, "0005", scripts)
     with database.connect() as connection:
-        assert revision_of(connection) == "0004"
+        assert revision_of(connection) == "0005"
         assert connection.execute(text("SELECT upstream, colour FROM gates")).all() == [("gmail", None)]
     if database.sqlite:
         # The last lines before mail is taken say why that may take long.
-        assert "may take minutes; queue.db.before-0004 is as it was" in capsys.readouterr().err
-        before = Database(f"sqlite:///{tmp_path / 'queue.db.before-0004'}")
+        assert "may take minutes; queue.db.before-0005 is as it was" in capsys.readouterr().err
+        before = Database(f"sqlite:///{tmp_path / 'queue.db.before-0005'}")
         with before.connect() as connection:
             assert revision_of(connection) == REVISION
             assert connection.execute(text("SELECT upstream FROM gates")).all() == [("gmail",)]
@@ -148,10 +151,10 @@ def test_an_older_database_is_upgraded_and_kept_beside(
 @pytest.mark.parametrize("ended", ["", '    op.execute("ROLLBACK")\n'], ids=["failed", "ended by the database"])
 def test_an_upgrade_that_fails_changes_nothing(database: Database, scripts: Path, ended: str) -> None:
     prepare(database)
-    wrong = scripts / "versions" / "0004_second.py"
+    wrong = scripts / "versions" / "0005_second.py"
     wrong.write_text(f'{_SECOND}{ended}    op.execute("nonsense")\n')
     with pytest.raises(SpoolError, match="nonsense"):
-        prepare(database, "0004", scripts)
+        prepare(database, "0005", scripts)
     with database.connect() as connection:
         assert revision_of(connection) == REVISION
         assert "colour" not in {column["name"] for column in inspect(connection).get_columns("gates")}
