@@ -41,6 +41,8 @@ _CONTENT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.content)
 _ACCEPTED_AT: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.accepted_at)
 _SIZE: Final = _RECIPIENT_WIDTH + MESSAGE_COLUMNS.index(messages.c.size)
 _QUEUED, _IN_FLIGHT = RecipientState.QUEUED.value, RecipientState.IN_FLIGHT.value
+WISHES: Final = (None, RecipientState.HELD.value, RecipientState.REMOVED.value)
+"""What `leases.wish` may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,8 @@ def lease_row(claim: Claim) -> tuple[Any, ...]:
 def next_due_at(transaction: Transaction, upstream: str) -> int | None:
     """Return when the next queued recipient of an upstream is due."""
     row = transaction.cursor.rows(transaction.statements.next_due, (upstream,) * len(Priority))[0]
-    return min((at for at in row if at is not None), default=None)
+    # A text that damage made of it sorts behind all numbers: such a row is never due.
+    return min((at for at in row if isinstance(at, int)), default=None)
 
 
 def renew(transaction: Transaction, tokens: Iterable[str]) -> set[str]:
@@ -297,7 +300,8 @@ def requeue(
 
     `due_at` None: due at once; where the attempt isn't counted, as it was.
     """
-    state = wish or _QUEUED
+    # A wish that damage made illegible: whatever it was, it was not to go on.
+    state = (wish if wish in WISHES else RecipientState.HELD.value) or _QUEUED
     r = recipients.c
     as_it_was = attempts_less and due_at is None
     positions = [

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from relay.spool.records import RecipientState
 from relay.spool.transaction import CountKey
+
+_STATES: Final = {state.value for state in RecipientState}
+
+
+def countable(row: Any) -> bool:
+    """Return False for a row of `counts` that damage on the disk made unreadable."""
+    return type(row.total) is int and (row.kind != "upstream" or row.state in _STATES)
 
 
 class Counts:

@@ -11,6 +11,7 @@ _LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 _PAIRS: Final = tuple(high + low for high in _LETTERS for low in _LETTERS)
 _COUNTER_BITS: Final = 12
 _AHEAD: Final = 10_000
+_DIGITS: Final = 19
 _STEP: Final = 1_000 << _COUNTER_BITS
 
 
@@ -41,6 +42,13 @@ def first_id_at(at: int) -> str:
 def mark_name(node: str) -> str:
     """Return the name in `meta` of a node's highest number."""
     return f"identifiers:{node}"
+
+
+def mark_of(text: str | None) -> int | None:
+    """Read what `meta` has of a node's highest number; None where that is no number of 60 bits."""
+    if text is None or not (text.isascii() and text.isdigit() and len(text) < _DIGITS):
+        return None
+    return int(text)
 
 
 class Identifiers:

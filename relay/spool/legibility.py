@@ -6,12 +6,25 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, Integer, Table, select, tuple_
 
+from relay.spool.claims import WISHES
 from relay.spool.finding import EXAMPLES, Finding
-from relay.spool.illegible import fault_in, tolerate
+from relay.spool.gates import gate_of
+from relay.spool.identifiers import mark_name, mark_of
+from relay.spool.illegible import Garbled, fault_in, legibly, tolerate
 from relay.spool.notation import MESSAGE_COLUMNS, MESSAGE_WIDTH, RECIPIENT_COLUMNS
-from relay.spool.schema import WAITING, messages, recipients
+from relay.spool.schema import WAITING, gates, leases, messages, meta, pauses, recipients, uses
+
+_CORRECTED: Final = ("systemctl stop relay     # then correct the row, or delete it", "systemctl start relay")
+_REGISTERS: Final = {
+    gates: "that upstream stays held until relay queue release or a new hold; other mail goes on",
+    pauses: "mail of that upstream may be given up earlier, by the time for which it was held",
+    uses: "the upstream's quotas count less than was used",
+    leases: "what is in flight under it is queued or held only when its relay starts again",
+    meta: "identifiers go by the clock alone",
+}
+"""The tables that a running relay reads beside the messages, and what is lost with a row."""
 
 _PAGE: Final = 2000
 _KEY: Final = 2
@@ -46,6 +59,7 @@ def misread(connection: Connection, upstreams: Collection[str]) -> Iterator[Find
             tuple(examples),
             dict(clients),
         )
+    yield from _registers(connection)
     for name in sorted(elsewhere.keys() - set(upstreams)):
         yield Finding(
             "upstream_unknown",
@@ -54,6 +68,27 @@ def misread(connection: Connection, upstreams: Collection[str]) -> Iterator[Find
             "they wait until it is configured again, or they are given to another",
             (f"relay queue reroute --upstream {name} TO",),
         )
+
+
+def _registers(connection: Connection) -> Iterator[Finding]:
+    """Give the tables beside the messages in which a row can't be read, as a relay that runs reads it."""
+    for table, meaning in _REGISTERS.items():
+        spoilt = sum(_spoilt(table, row) for row in connection.execute(select(table)))
+        if spoilt:
+            text = f"{spoilt} rows of {table.name} cannot be read"
+            yield Finding("register_illegible", True, text, meaning, _CORRECTED)
+
+
+def _spoilt(table: Table, row: Any) -> bool:
+    for column, value in zip(table.columns, row, strict=True):
+        wanted = int if isinstance(column.type, Integer) else str
+        if isinstance(value, Garbled) or not (isinstance(value, wanted) or (value is None and column.nullable)):
+            return True
+    if table is gates:
+        return legibly(gate_of, row) is None
+    if table is leases:
+        return row.wish not in WISHES
+    return table is meta and row.name.startswith(mark_name("")) and mark_of(row.value) is None
 
 
 def _waiting(connection: Connection) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:

@@ -211,6 +211,8 @@ def message_of(row: Sequence[Any]) -> SpooledMessage:
         accepted_at,
         notice,
     ) = row
+    if not type(size) is type(accepted_at) is int:
+        raise ValueError("text where a number should be")
     return SpooledMessage(
         id_,
         Origin(listener, client, peer, helo, tls, mechanism),
@@ -254,6 +256,8 @@ def recipient_of(
         _lease,
         _checksum,
     ) = row
+    if not type(uncertain) is type(next_attempt_at) is type(give_up_at) is int:
+        raise ValueError("text where a number should be")
     return SpooledRecipient(
         position,
         Recipient(mailbox_of(forward_path), None if notify is None else Notify(notify), original),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from relay.spool.records import SpooledRecipient
 from relay.spool.schema import gates, pauses
@@ -22,7 +22,12 @@ Spans: TypeAlias = Sequence[tuple[int, int]]
 
 def held_for(spans: Spans, accepted_at: int) -> int:
     """Return for how many milliseconds what was accepted then has waited for a held upstream."""
-    return sum(until_at - max(since_at, accepted_at) for since_at, until_at in spans if until_at > accepted_at)
+    return sum(until_at - max(since_at, accepted_at) for since_at, until_at in legible(spans) if until_at > accepted_at)
+
+
+def legible(spans: Spans) -> Spans:
+    """Return the spans without those that damage on the disk made texts of."""
+    return [span for span in spans if type(span[0]) is type(span[1]) is int]
 
 
 def moved_on(rows: Iterable[SpooledRecipient], spans: Spans, accepted_at: int) -> tuple[SpooledRecipient, ...]:
@@ -33,8 +38,8 @@ def moved_on(rows: Iterable[SpooledRecipient], spans: Spans, accepted_at: int) -
 
 def record(transaction: Transaction, upstream: str, since_at: int) -> None:
     """Note that an upstream was held from then until now."""
-    latest = transaction.execute(select(func.max(pauses.c.until_at)).where(pauses.c.upstream == upstream)).scalar()
-    since_at = max(since_at, latest or 0)
+    latest = max((until_at for _, until_at in Pauses(transaction.connection).of(upstream)), default=0)
+    since_at = max(since_at, latest)
     if transaction.now > since_at:
         values = {"upstream": upstream, "until_at": transaction.now, "since_at": since_at}
         transaction.execute(insert(pauses).values(values))
@@ -54,7 +59,7 @@ class Pauses:
         if spans is None:
             p = pauses.c
             found = self._connection.execute(select(p.since_at, p.until_at).where(p.upstream == upstream))
-            spans = self._of[upstream] = [(row.since_at, row.until_at) for row in found]
+            spans = self._of[upstream] = legible([(row.since_at, row.until_at) for row in found])
         return spans
 
     def moved_on(self, rows: Iterable[SpooledRecipient], accepted_at: int) -> tuple[SpooledRecipient, ...]:
@@ -71,7 +76,8 @@ class Pauses:
         spans = self._with_gate.get(upstream)
         if spans is None:
             asked = select(gates.c.since_at).where(gates.c.upstream == upstream)
-            since_at = self._connection.execute(asked).scalar()
+            kept = self._connection.execute(asked).scalar()
+            since_at = kept if isinstance(kept, int) else None
             ended = self.of(upstream)
             if since_at is not None:
                 since_at = max([since_at, *(until_at for _, until_at in ended)])

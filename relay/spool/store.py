@@ -16,11 +16,11 @@ from relay.spool.bells import Bells
 from relay.spool.claims import Claiming, free_leases, next_due_at
 from relay.spool.contents import RecentContent, chunk_reader
 from relay.spool.contract import SpoolError
-from relay.spool.counts import Counts
+from relay.spool.counts import Counts, countable
 from relay.spool.database import Database, trouble
 from relay.spool.gates import Gates
 from relay.spool.handover import Handover
-from relay.spool.identifiers import Identifiers, mark_name
+from relay.spool.identifiers import Identifiers, mark_name, mark_of
 from relay.spool.inspection import StoreInspection
 from relay.spool.intake import StoreIntake
 from relay.spool.jobs import write
@@ -180,8 +180,9 @@ class Spool:
         await write(self._writer, self._read_state, lasting=False)
 
     def _read_state(self, transaction: Transaction) -> None:
-        totals = [((row.kind, row.name, row.state), row.total) for row in transaction.execute(select(counts))]
-        held = Gates.read(transaction.connection)
+        rows = transaction.execute(select(counts)).all()
+        totals = [((row.kind, row.name, row.state), row.total) for row in rows if countable(row)]
+        held = Gates.read(transaction.connection, transaction.now)
         for name in {name for (kind, name, _), total in totals if kind == "upstream" and total}:
             at = next_due_at(transaction, name)
             if at is not None:
@@ -200,7 +201,9 @@ def _prepared(database: Database, node: str) -> int:
     prepare(database)
     try:
         with contextlib.closing(database.connect()) as connection:
-            return int(connection.execute(select(meta.c.value).where(meta.c.name == mark_name(node))).scalar() or 0)
+            kept = connection.execute(select(meta.c.value).where(meta.c.name == mark_name(node))).scalar()
+            # One that can't be read: the clock gives numbers above all before, as it does where there is none.
+            return mark_of(kept) or 0
     except SQLAlchemyError as error:
         raise trouble(error) from error
 

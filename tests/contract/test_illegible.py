@@ -5,10 +5,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from relay.spool.contract import SpoolError
 from relay.spool.database import Database
-from relay.spool.place import Place
+from relay.spool.examination import examine
+from relay.spool.finding import Finding
+from relay.spool.place import Place, place_of
 from relay.spool.records import Priority, RecipientState, Selection
 from relay.spool.salvage import salvage
 from tests.contract.conftest import Store
@@ -100,3 +103,40 @@ class TestSqlite:
         assert list(salvage(Place("", sqlite.state_dir / "queue.db"), salvaged)) == []
         with closing(sqlite3.connect(salvaged)) as connection:
             assert connection.execute("SELECT content FROM chunks").fetchall() == [(id_,)]
+
+
+_IN_TEXTS = ("lost", "5, 'x'", "meta", "counts VALUES")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "kind"),
+    [
+        ("INSERT INTO gates VALUES ('gmail', 'lost', 5, NULL, NULL, 0)", "register_illegible"),
+        ("INSERT INTO gates VALUES ('gmail', 'auth', 5, 'x', NULL, 0)", "register_illegible"),
+        ("INSERT INTO gates VALUES ('gmail', 'auth', 'x', NULL, NULL, 0)", "register_illegible"),
+        ("INSERT INTO pauses VALUES ('office365', 'x', 5)", "register_illegible"),
+        ("INSERT INTO uses VALUES ('office365', 'x', 1, 1)", "register_illegible"),
+        ("UPDATE meta SET value = 'x' WHERE substr(name, 1, 11) = 'identifiers'", "register_illegible"),
+        ("INSERT INTO counts VALUES ('upstream', 'office365', 'x', 1)", "miscounted"),
+        ("UPDATE counts SET total = 'x'", "miscounted"),
+        ("UPDATE recipients SET next_attempt_at = 'x' WHERE message = '{0}'", "illegible"),
+        ("UPDATE recipients SET give_up_at = 'x' WHERE message = '{0}'", "illegible"),
+    ],
+)
+async def test_a_damaged_register_is_named_and_the_mail_goes_on(store: Store, spoilt: str, kind: str) -> None:
+    ids = [await store.put(), await store.put()]
+    if store.url.startswith("postgresql") and not any(word in spoilt for word in _IN_TEXTS):
+        with pytest.raises(DBAPIError):
+            spoil(store, spoilt.format(ids[0]))
+        return
+    spoil(store, spoilt.format(ids[0]))
+    await store.restart()
+    place = place_of(store.url, store.state_dir, None, None)
+    assert kind in {found.kind for found in examine(place, ("office365",), 0) if isinstance(found, Finding)}
+    claimed = [claim.message.id for claim in await store.claim()]
+    assert claimed == (ids[1:] if kind == "illegible" else ids)
+    await store.spool.outgoing.uses("office365", 0)
+    assert ("gmail" in store.spool.inspection.gates()) is ("gates" in spoilt)
+    if "gates" in spoilt:
+        await store.spool.outgoing.release("gmail")
+        assert not store.spool.inspection.gates()
