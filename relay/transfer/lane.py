@@ -72,17 +72,18 @@ class Lane:
         self._swept_at = 0
         self._began_at = surroundings.clock()
         self._probe: asyncio.Task[Conversation] | None = None
+        # One for all the lane's life: what waits at it when the limits change goes by the new ones, and is counted.
+        self.meter = Meter(self.name, Limits(), surroundings.outgoing, surroundings.journal, steady_clock())
+        self.attempts.meter = self.meter
         self._configure(settings)
 
     def _configure(self, settings: UpstreamSettings) -> None:
         limits = Limits(settings.messages_per_minute, settings.recipients_per_day, settings.messages_per_hour)
-        around = self._around
         self._settings = settings
-        self.meter = Meter(self.name, limits, around.outgoing, around.journal, steady_clock())
+        self.meter.change(limits)
         self._loaded = not limits.any
         self.attempts.provider = provider_of(settings)
         self.attempts.pace = Pace(settings.max_connections)
-        self.attempts.meter = self.meter
 
     @property
     def load(self) -> Load:

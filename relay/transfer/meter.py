@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 from relay.journal import Journal
 from relay.spool.contract import Outgoing, SpoolError
 from relay.spool.records import Load, Use
 from relay.transfer.clock import Clock
-from relay.transfer.throttle import DAY, MINUTE, Limits, Quota, Throttle
+from relay.transfer.throttle import DAY, HOUR, MINUTE, Limits, Quota, Throttle
 
 _SPOOL_PAUSE = 1.0
 
@@ -29,20 +30,34 @@ class Meter:
         self._throttle = Throttle(limits)
         self._turn = asyncio.Lock()
         self._loading = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._known = not self.limited
+        self._counted: list[Use] = []
+        """While what was used before is read."""
+
+    def change(self, limits: Limits) -> None:
+        """Go by other limits from now on, for what waits already too. What was used is to be read again."""
+        if limits != self._throttle.limits:
+            self.limited = limits.any
+            self._throttle = Throttle(limits)
+            self._known = not self.limited
+            self._changed.set()
 
     async def load(self) -> None:
-        """Read what was used before this process began, once. Raises SpoolError."""
+        """Read what was used before this process began or the limits changed, once. Raises SpoolError."""
         async with self._loading:
             if not self._known:
                 await self._load()
-                self._known = True
 
     async def _load(self) -> None:
-        limits, now = self._throttle.limits, self._clock()
+        now = self._clock()
+        self._counted.clear()
         uses = await self._outgoing.uses(self._upstream, now - DAY - MINUTE)
-        # A clock that was set back would make uses of the future, which leave the window too late.
-        self._throttle = Throttle(limits, (replace(use, at=min(now, use.at)) for use in uses))
+        # A clock that was set back would make uses of the future, which leave the window too late. What was counted
+        # meanwhile may stand among them: counted twice is on the safe side.
+        kept = [replace(use, at=min(now, use.at)) for use in uses]
+        self._throttle = Throttle(self._throttle.limits, [*kept, *self._counted])
+        self._known = True
         self.tell()
 
     def room(self) -> tuple[int | None, int | None]:
@@ -55,10 +70,12 @@ class Meter:
         if not self.limited:
             return Load(open_now, waiting)
         room = min(left for left in self.room() if left is not None)
-        if limits.messages_per_minute is not None:
-            pause = MINUTE // limits.messages_per_minute
-        else:
-            pause = DAY // (limits.recipients_per_day or 1)
+        spans = (
+            (MINUTE, limits.messages_per_minute),
+            (HOUR, limits.messages_per_hour),
+            (DAY, limits.recipients_per_day),
+        )
+        pause = next(span // limit for span, limit in spans if limit is not None)
         return Load(open_now, waiting, room, self.opens_at(), pause)
 
     def opens_at(self, recipients: int = 1) -> int:
@@ -74,14 +91,23 @@ class Meter:
         if not self.limited:
             return
         async with self._turn:
-            await self._loaded()
             # No use of this upstream can come in between: they are counted here, in turn.
-            opens_at = self._throttle.admits_at(recipients, self._clock())
-            await asyncio.sleep(max(0, opens_at - self._clock()) / 1000)
+            while (left := await self._left(recipients)) > 0:
+                self._changed.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), left / 1000)
             await self._record(recipients)
             # Counted at the instant of MAIL, which is after the record: else the window would end too early.
-            self._throttle.count(Use(self._clock(), 1, recipients))
+            use = Use(self._clock(), 1, recipients)
+            self._throttle.count(use)
+            if self._loading.locked():
+                self._counted.append(use)
         self.tell()
+
+    async def _left(self, recipients: int) -> int:
+        """Return for how many milliseconds a message to so many recipients has to wait."""
+        await self._loaded()
+        return self.opens_at(recipients) - self._clock()
 
     def tell(self) -> None:
         """Show the use of each limit in the metrics."""

@@ -127,6 +127,52 @@ async def test_uses_of_the_process_before_count() -> None:
     assert meter.room() == (2, 5), "a use of the future was taken for one of now"
 
 
+async def test_who_waits_when_the_limits_change_goes_by_the_new_ones() -> None:
+    spool, clock = _Spool(), _Clock()
+    meter = _meter(spool, clock, Limits(messages_per_minute=2))
+    await meter.admit(1)
+    await meter.admit(1)
+    waiting = {asyncio.create_task(meter.admit(1)) for _ in range(3)}
+    await asyncio.sleep(0)
+    meter.change(Limits(messages_per_minute=1))
+    clock.now += 60_500
+    _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert (len(spool.uses_now), len(waiting), meter.room()) == (3, 2, (0, None))
+    meter.change(Limits())
+    await asyncio.gather(*waiting)
+    assert meter.room() == (None, None)
+
+
+async def test_a_use_on_its_way_to_the_record_while_the_limits_change_counts() -> None:
+    spool = _Spool()
+    meter = _meter(spool, _Clock(), Limits(messages_per_minute=3))
+    record, read, recorded = spool.record_use, spool.uses, asyncio.Event()
+
+    async def record_later(upstream: str, use: Use) -> None:
+        await recorded.wait()
+        await record(upstream, use)
+
+    async def read_before(upstream: str, since_at: int) -> Sequence[Use]:
+        before = list(await read(upstream, since_at))
+        recorded.set()
+        await admitted
+        return before
+
+    await meter.load()
+    spool.record_use = record_later  # type: ignore[method-assign]
+    admitted = asyncio.create_task(meter.admit(1))
+    await asyncio.sleep(0)
+    meter.change(Limits(messages_per_minute=2))
+    spool.uses = read_before  # type: ignore[method-assign]
+    await meter.load()
+    assert meter.room() == (1, None)
+
+
+@pytest.mark.parametrize("limits", [Limits(60), Limits(messages_per_hour=3600), Limits(recipients_per_day=86400)])
+def test_the_pause_between_messages_is_told_by_each_limit(limits: Limits) -> None:
+    assert _meter(_Spool(), _Clock(), limits).load_of(1, open_now=True).pause == 1000
+
+
 async def test_what_cannot_be_counted_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.transfer.meter._SPOOL_PAUSE", 0.01)
     spool = _Spool()
