@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 
@@ -81,9 +82,15 @@ def _events_of(
     for row in chain.from_iterable(map(connection.execute, queries)):
         if row.event == DIRECT:
             found[row.message] = [TraceEvent(row.at, DIRECT, None, None, None)]
-        paths = {known.position: str(known.recipient.forward_path) for known in people.get(row.message, ())}
-        found.setdefault(row.message, []).extend(
-            TraceEvent(row.at, row.event, paths.get(int(position)), row.upstream, legibly(reply_of, row.reply))
-            for position in row.positions.split()
-        )
+        happened = legibly(partial(_happened, people=people.get(row.message, ())), row)
+        found.setdefault(row.message, []).extend(happened or ())
     return found
+
+
+def _happened(row: Any, people: Sequence[SpooledRecipient]) -> list[TraceEvent]:
+    """Read a row of `events`. Raises ValueError where it is damaged."""
+    paths = {known.position: str(known.recipient.forward_path) for known in people}
+    return [
+        TraceEvent(int(row.at), row.event, paths.get(int(position)), row.upstream, legibly(reply_of, row.reply))
+        for position in row.positions.split()
+    ]

@@ -15,6 +15,7 @@ from relay.spool.place import Place, place_of
 from relay.spool.records import Priority, RecipientState, Selection
 from relay.spool.salvage import salvage
 from tests.contract.conftest import Store
+from tests.contract.mail import relayed
 
 
 def spoil(store: Store, sql: str) -> None:
@@ -75,6 +76,16 @@ async def test_content_that_is_longer_than_what_was_accepted_is_not_sent(store: 
     claim = await store.claim_one()
     with pytest.raises(SpoolError, match="longer"):
         [octets async for octets in claim.content.chunks()]
+
+
+async def test_a_damaged_event_hides_no_other_one(store: Store) -> None:
+    ids = [await store.put(), await store.put()]
+    for claim in await store.claim():
+        await store.spool.outgoing.settle(claim, relayed(claim), [])
+    spoil(store, "UPDATE events SET positions = 'x' WHERE message = (SELECT min(message) FROM events)")
+    newest, damaged = await store.spool.inspection.trace(Selection(), None, None, 9)
+    assert [event.event for event in newest.events] == ["accepted", "relayed"]
+    assert (damaged.message.id, [event.event for event in damaged.events]) == (ids[0], ["accepted"])
 
 
 class TestSqlite:
