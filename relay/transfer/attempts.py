@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Protocol
 
 from relay.config.providers import Provider
@@ -39,7 +39,10 @@ class Waiting(Protocol):
 
 
 class Attempts:
-    """`upstream`, `provider`, `meter`, `pace` change with the configuration; `ended` is called after each attempt."""
+    """`upstream`, `provider`, `meter`, `pace` change with the configuration; `ended` is called after each attempt.
+
+    While it is `reacting`, to the end of an attempt or to another configuration, nothing is begun.
+    """
 
     def __init__(
         self,
@@ -95,6 +98,16 @@ class Attempts:
             if past_dot or not attempt.past_dot:
                 attempt.interrupt()
 
+    def replace(self, upstream: Upstream) -> None:
+        """Go on with another object, once the connections are closed that the one before has idle.
+
+        The provider counts the connections of both: those in use count as ours until their attempts end.
+        """
+        before, self.upstream = self.upstream, upstream
+        if before is not upstream:
+            self.reacting += 1
+            self._return(self._retire(before))
+
     async def finish(self, upstream: Upstream) -> None:
         """Return once nothing is sent by this object any more, which a reload replaced."""
         while tasks := {task for task, attempt in self.tasks.items() if attempt.upstream is upstream}:
@@ -110,16 +123,12 @@ class Attempts:
 
     def put_back(self, claims: Sequence[Claim]) -> None:
         """Make due again what came too late to be begun."""
-        task = asyncio.create_task(self._settling.give_back(claims))
-        self.returning.add(task)
-        task.add_done_callback(self.returning.discard)
+        self._return(self._settling.give_back(claims))
 
     def put_off(self, postponed: Sequence[tuple[Claim, int]]) -> None:
         """Make due later what was just put and may not begin yet."""
         if postponed:
-            task = asyncio.create_task(self._settling.postpone(postponed))
-            self.returning.add(task)
-            task.add_done_callback(self.returning.discard)
+            self._return(self._settling.postpone(postponed))
 
     @property
     def direct(self) -> int:
@@ -134,6 +143,21 @@ class Attempts:
     def uncounted(self) -> list[Claim]:
         """Return the claims that still have to be counted against the upstream's limits."""
         return [*self.backlog, *(attempt.claim for attempt in self.sending if not attempt.counted)]
+
+    def _return(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self.returning.add(task)
+        task.add_done_callback(self.returning.discard)
+
+    async def _retire(self, upstream: Upstream) -> None:
+        try:
+            await upstream.retire()
+        except Exception as error:  # task root: what could not be closed stops no mail
+            self._around.journal.failed("upstream", error)
+        finally:
+            self.reacting -= 1
+        self._begin()
+        self._ended()
 
     def _begin(self) -> None:
         allowed = self.pace.allowed(self._around.clock())

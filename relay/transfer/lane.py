@@ -106,7 +106,7 @@ class Lane:
 
     def change(self, upstream: Upstream, settings: UpstreamSettings) -> None:
         """Go on with another configuration; what is being sent ends on the old connections."""
-        self.attempts.upstream = upstream
+        self.attempts.replace(upstream)
         if settings != self._settings:
             self._configure(settings)
         self.nudge()

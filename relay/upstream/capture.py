@@ -65,6 +65,9 @@ class Capture:
             return Conversation(Phase.CONNECT, (), self._unwritable(error), Cause.UNREACHABLE)
         return Conversation(Phase.DONE, (), reply(250, "2.0.0", "Ok"))
 
+    async def retire(self) -> None:
+        """Nothing is open."""
+
     async def aclose(self) -> None:
         """Nothing is open."""
 

@@ -60,10 +60,11 @@ class Connections(Generic[Kept]):
         # uvloop's handle of a call whose time has come already does not tell its time.
         self._timer_at = 0.0
         self._closer: asyncio.Task[None] | None = None
-        self._closed = False
+        self.retired = False
+        """Nothing is kept any more."""
 
     def __repr__(self) -> str:
-        return f"<Connections {len(self._open)} open, {len(self._idle)} idle{', closed' if self._closed else ''}>"
+        return f"<Connections {len(self._open)} open, {len(self._idle)} idle{', retired' if self.retired else ''}>"
 
     @property
     def count(self) -> int:
@@ -98,7 +99,7 @@ class Connections(Generic[Kept]):
 
     def release(self, connection: Kept) -> None:
         """Take a connection back, to be used again where it is usable."""
-        if connection.usable and not self._closed:
+        if connection.usable and not self.retired:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
             self._watch()
@@ -113,9 +114,9 @@ class Connections(Generic[Kept]):
         if connection in self._idle:
             self._idle.remove(connection)
 
-    async def aclose(self) -> None:
-        """Say QUIT on idle connections, give those in use a while to finish their message, close all."""
-        self._closed = True
+    async def retire(self) -> None:
+        """Say QUIT on idle connections, and keep none from here on."""
+        self.retired = True
         if self._timer is not None:
             self._timer.cancel()
         if self._closer is not None:
@@ -123,6 +124,10 @@ class Connections(Generic[Kept]):
             await asyncio.gather(self._closer, return_exceptions=True)
         idle, self._idle = self._idle, []
         await asyncio.gather(*(self._quit(connection) for connection in idle))
+
+    async def aclose(self) -> None:
+        """Retire, give the connections in use a while to finish their message, close all."""
+        await self.retire()
         await self._all_released()
         for connection in list(self._open):
             connection.abort()

@@ -118,6 +118,10 @@ class Upstream(Protocol):
         """Connect and log in, nothing more: phase DONE when that worked."""
         ...
 
+    async def retire(self) -> None:
+        """Close what is idle, and keep no connection from here on: another object takes this one's place."""
+        ...
+
     async def aclose(self) -> None:
         """Say QUIT on idle connections and close all."""
         ...

@@ -99,6 +99,10 @@ class Graph:
         """Try it step by step, on a connection of its own and with a new token; nothing is sent."""
         return await examined(self._service)
 
+    async def retire(self) -> None:
+        """Close idle connections, and each other one when its message has ended."""
+        await self._service.connections.retire()
+
     async def aclose(self) -> None:
         """Close all connections; messages on their way get a few seconds."""
         if self._removing:

@@ -113,6 +113,9 @@ class SesApi:
             found.ended = end
         return found
 
+    async def retire(self) -> None:
+        """Do nothing: what is kept open takes no place of a request."""
+
     async def aclose(self) -> None:
         """Close what is kept open; a request under way ends by itself."""
         if self._asking is not None:

@@ -103,6 +103,10 @@ class Smarthost:
             found.ended = end
         return found
 
+    async def retire(self) -> None:
+        """Say QUIT on idle connections, and on each other one when its message has ended."""
+        await self._connections.retire()
+
     async def aclose(self) -> None:
         """Say QUIT on idle connections and close all; messages on their way get a few seconds."""
         await self._connections.aclose()
@@ -137,7 +141,12 @@ class Smarthost:
             connection.abort()
             raise
         finally:
-            self._connections.release(connection)
+            try:
+                if self._connections.retired:
+                    # Ours ends before the attempt does, in whose place our successor may open one.
+                    await connection.quit()
+            finally:
+                self._connections.release(connection)
 
     async def _open(self) -> Connection:
         """Return a connection that is logged in; a token that is refused is replaced once."""

@@ -129,6 +129,26 @@ def test_a_message_on_its_way_survives_a_change_of_its_upstream(
     assert relay.log("uncertain") == []
 
 
+def test_a_changed_upstream_never_has_more_connections_than_allowed(
+    provider: ScriptedServer, start_relay: StartRelay
+) -> None:
+    settings = plain_settings(provider.port)
+    upstream = settings["upstream"]["provider"]
+    upstream["max_connections"] = 2
+    relay = start_relay(settings)
+    # While one of the two is in use the other one is kept; the answer comes long after the reload.
+    provider.script.then("BODY", Answer("250 2.0.0 Ok", delay=2))
+    send(relay)
+    wait_until(lambda: provider.transactions, "the first message to be on its way")
+    send(relay)
+    provider.wait_for(1)
+    upstream["session_limit"] = "1m"
+    _reload(relay, settings)
+    send(relay)
+    provider.wait_for(3)
+    assert provider.most_connections == 2
+
+
 @pytest.mark.parametrize("how", ["data", "bdat"])
 def test_sighup_in_the_middle_of_a_message(provider: ScriptedServer, start_relay: StartRelay, how: str) -> None:
     relay = start_relay(_listeners(plain_settings(9), "submission", "old"))

@@ -133,5 +133,8 @@ class Actor:
         conversation = line(Envelope(None, ()))
         return conversation if conversation.phase < Phase.MAIL else Conversation(Phase.DONE, (), OK)
 
+    async def retire(self) -> None:
+        return None
+
     async def aclose(self) -> None:
         return None
