@@ -119,7 +119,8 @@ class Passage:
         conditions: Mapping[str, Condition],
     ) -> int:
         """Move what has to be; return how many of the page were dealt with."""
-        room = {target: self._room(target, way.most) for target in way.targets}
+        # A reload may have taken one away since the look that named them.
+        room = {name: self._room(name, way.most) for name in way.targets & self._around.settings.upstream.keys()}
         moves: dict[str, list[QueuedRecipient]] = {}
         done = 0
         for row in page:

@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from relay.config.settings import Settings
 from relay.envelope import Content, Envelope
 from relay.reply import Reply
@@ -282,3 +284,29 @@ async def test_nobody_looks_through_what_can_go_nowhere_else(tmp_path: Path) -> 
         stage.spool.outgoing.queued = queued  # type: ignore[assignment, method-assign]
         await failover.look()
         assert looks == []
+
+
+async def test_a_next_that_a_reload_removes_meanwhile_gets_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, second = Actor("first", always=CONNECTION_REFUSED), Actor("next")
+    second.go.clear()
+    async with Stage(tmp_path, two(tmp_path), first, second) as stage:
+        failover, outgoing = stage.dispatcher._failover, stage.spool.outgoing
+        await until(lambda: failover._conditions, "a look")
+        found_queued = outgoing.queued
+
+        async def queued(*asked: Any) -> list[QueuedRecipient]:
+            found = list(await found_queued(*asked))
+            if found:
+                await stage.dispatcher.apply(
+                    settings_of(tmp_path, {"first": FIRST}, client={"upstream": "first"}), {"first": first}
+                )
+            return found
+
+        outgoing.queued = queued  # type: ignore[assignment, method-assign]
+        id_ = await stage.put("a@far.test")
+        await until(lambda: len(stage.dispatcher._lanes) == 1, "the reload")
+        await failover.look()
+        assert "moved" not in await stage.events(id_)
+    assert '"event": "error"' not in capfd.readouterr().err
