@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from relay.config.client_settings import ClientSettings
 from relay.config.settings import Settings
-from relay.inbound import admission
+from relay.inbound import admission, replies
 from relay.inbound.acceptance import Acceptance
 from relay.inbound.certificates import Certificates
-from relay.inbound.clients import Clients
+from relay.inbound.clients import Client, Clients
 from relay.inbound.devices import Devices
 from relay.inbound.limits import LoginLimits
 from relay.inbound.parameters import MailArguments
@@ -89,12 +89,22 @@ class Premises:
         return (too_large, "size") if too_large is not None else None
 
     def candidates(self, transaction: Transaction, size: int, now: int) -> tuple[str, ...] | Reply:
-        """Return the upstreams that a message of this size may go by, in order; else why it is too large for all."""
-        client = transaction.client.settings
+        """Return the upstreams in force that a message of this size may go by, in order; else why there is none."""
+        client = self._as_in_force(transaction.client)
+        if client is None:
+            return replies.CONFIGURATION_CHANGED
         candidates = self.routing.candidates(client, now)
         if self.sender_routes.any_for(client):
-            candidates = transaction.candidates_by(self.sender_routes, candidates)
+            candidates = transaction.candidates_by(self.sender_routes, candidates, client)
         return self.sizes.refuse(candidates, size) or self.sizes.fitting(candidates, size)
+
+    def _as_in_force(self, client: Client) -> ClientSettings | None:
+        """Return the settings of one who said MAIL before a reload, maybe; None where he and his upstreams are gone."""
+        found = self.clients.named(client.name)
+        if found is not None:
+            return found.settings
+        known = all(upstream in self.settings.upstream for upstream in client.settings.upstreams)
+        return client.settings if known else None
 
     def now(self) -> int:
         """Return the instant: milliseconds since the epoch."""

@@ -179,6 +179,8 @@ class Protocol(asyncio.Protocol):
 
     async def _failed(self, session: Session, error: Exception) -> Reply:
         self._listener.premises.journal.failed("inbound.command", error)
+        # What is still to come of the content would be taken for commands.
+        session.over = session.over or (session.content is not None and not session.content.complete)
         await session.close()
         return replies.OUR_ERROR
 

@@ -26,6 +26,7 @@ TOO_MANY_FAILURES: Final = reply(421, "4.7.0", "Too many authentication failures
 ADDRESS_BLOCKED: Final = reply(421, "4.7.0", "Too many authentication failures from your address, try again later")
 TOO_MANY_ERRORS: Final = reply(421, "4.7.0", "Too many unrecognized commands, closing the connection")
 NOT_SMTP: Final = reply(421, "4.7.0", "This is not an HTTP server, closing the connection")
+CONFIGURATION_CHANGED: Final = reply(451, "4.3.2", "The configuration has changed, send the message again")
 OUR_ERROR: Final = reply(451, "4.3.0", "Local error, try again later")
 SPOOL_BROKEN: Final = reply(451, "4.3.0", "The queue is not available, try again later")
 SPOOL_FULL: Final = reply(452, "4.3.1", "Insufficient storage, try again later")

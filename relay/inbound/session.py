@@ -210,7 +210,8 @@ class Session:
             return self._refused(refusal[1], refusal[0], client, sender=arguments.sender)
         mechanism = self._login.mechanism if self._login.client is not None else None
         origin = Origin(self._listener, client.name, self._peer, self._helo, self._wire.tls, mechanism)
-        self._transaction = Transaction(client, arguments, origin, extended=self._extended)
+        routes = self._premises.sender_routes
+        self._transaction = Transaction(client, arguments, origin, routes, extended=self._extended)
         return replies.SENDER_OK
 
     def _rcpt(self, argument: bytes) -> Reply:
@@ -270,9 +271,8 @@ class Session:
         return self._accept(transaction, reception)
 
     def _begin(self, transaction: Transaction) -> Reception:
-        premises = self._premises
-        most, now = self._largest(transaction.client), premises.now()
-        return transaction.receive(most, premises.hostname, premises.intake, premises.sender_routes, now)
+        premises, most = self._premises, self._largest(transaction.client)
+        return transaction.receive(most, premises.hostname, premises.intake, premises.now())
 
     async def _accept(self, transaction: Transaction, reception: Reception) -> Reply:
         content = await reception.finish()
@@ -289,13 +289,13 @@ class Session:
         if content is None:
             reply, reason = reception.refusal or (replies.OUR_ERROR, "spool")
             return self._refused(reason, reply, transaction.client, sender=transaction.arguments.sender)
-        premises = self._premises
-        now = premises.now()
+        premises, now = self._premises, self._premises.now()
         candidates = premises.candidates(transaction, reception.size, now)
         if isinstance(candidates, Reply):
             if not isinstance(content, bytes):
                 await content.discard()
-            return self._refused("size", candidates, transaction.client, sender=transaction.arguments.sender)
+            reason = "size" if candidates.permanent else "relay"
+            return self._refused(reason, candidates, transaction.client, sender=transaction.arguments.sender)
         arrival = transaction.arrival(content, premises.settings, candidates, now)
         if premises.carrier is not None and transaction.client.settings.delivery == "direct":
             return await premises.carrier.carry(arrival, lambda: not self._wire.deserted)

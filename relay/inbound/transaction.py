@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from relay.address import Mailbox, parse_mailbox
+from relay.config.client_settings import ClientSettings
 from relay.config.settings import Settings
 from relay.envelope import Envelope, Notify, Origin, Recipient
 from relay.inbound import received
@@ -21,14 +22,17 @@ _PRIORITIES = {"high": Priority.HIGH, "normal": Priority.NORMAL, "bulk": Priorit
 
 
 class Transaction:
-    """From MAIL until the message is handed over or forgotten. `origin` is that of the session at MAIL."""
+    """From MAIL until the message is handed over or forgotten. `client`, `origin` and `routes` are those at MAIL."""
 
-    def __init__(self, client: Client, arguments: MailArguments, origin: Origin, *, extended: bool) -> None:
+    def __init__(
+        self, client: Client, arguments: MailArguments, origin: Origin, routes: SenderRoutes, *, extended: bool
+    ) -> None:
         self.client = client
         self.arguments = arguments
         self.recipients: list[Recipient] = []
         self.reception: Reception | None = None
         self._origin = origin
+        self._routes = routes
         self._extended = extended
         self._keys: set[str] = set()
         self._heading: Heading | None = None
@@ -44,23 +48,21 @@ class Transaction:
         """Return whether this address was taken already."""
         return _exact(forward_path) in self._keys
 
-    def receive(
-        self, max_message_size: int, hostname: str, intake: Intake, routes: SenderRoutes, now: int
-    ) -> Reception:
+    def receive(self, max_message_size: int, hostname: str, intake: Intake, now: int) -> Reception:
         """Begin the content."""
         # What the reception holds must not hold us, or every message would wait for a garbage collection.
         heading = Heading(
-            self.client.settings, self.arguments, self._origin, self._extended, hostname, intake, routes, now
+            self.client.settings, self.arguments, self._origin, self._extended, hostname, intake, self._routes, now
         )
         self._heading = heading
         self.reception = Reception(max_message_size, self.arguments.size, heading.complete, intake.draft)
         return self.reception
 
-    def candidates_by(self, routes: SenderRoutes, ways: tuple[str, ...]) -> tuple[str, ...]:
-        """Return those upstreams of `ways`, or those of its identity instead, that the message may go by."""
+    def candidates_by(self, routes: SenderRoutes, ways: tuple[str, ...], client: ClientSettings) -> tuple[str, ...]:
+        """Return those upstreams of `ways`, or those of its identity instead, that this client's message may go by."""
         section = self._section
         authors = section.authors if section is not None else ()
-        return routes.candidates(ways, self.client.settings, authors, self.arguments.reverse_path)
+        return routes.candidates(ways, client, authors, self.arguments.reverse_path)
 
     def arrival(self, content: bytes | Draft, settings: Settings, candidates: tuple[str, ...], now: int) -> Arrival:
         """Return what goes into the spool, and leaves by one of `candidates`; the content was received, not refused."""

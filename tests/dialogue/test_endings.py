@@ -139,6 +139,22 @@ async def test_our_own_fault_is_not_told_and_not_the_sessions_end(
 
 
 @on_both_loops
+async def test_after_our_own_fault_the_rest_of_a_message_is_not_taken_for_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> str:
+        raise ZeroDivisionError
+
+    async with entrance(tmp_path, listener()) as at:
+        visitor = await Visitor.connect(at.port())
+        await visitor.begin()
+        monkeypatch.setattr(at.spool.intake, "next_id", broken)
+        visitor.say("Subject: x", "", "MAIL FROM:<a@b.test>", "RCPT TO:<x@y.test>", "DATA")
+        assert (await visitor.reply()).startswith("451 4.3.0")
+        assert await visitor.ended()
+
+
+@on_both_loops
 async def test_slots(tmp_path: Path) -> None:
     async with entrance(tmp_path, listener(max_connections=3, idle_timeout="1s")) as at:
         visitors = [await Visitor.connect(at.port()) for _ in range(3)]

@@ -134,3 +134,40 @@ async def test_every_address(tmp_path: Path) -> None:
         assert at.listeners.status()[0].address == f"*:{port}"
         reader, writer = await asyncio.open_connection("::1", port)
         await Visitor(reader, writer).hello()
+
+
+_RENAMED = {"upstream": {"ses": {"type": "smtp", "host": "ses.test", "port": 25}}}
+
+
+@pytest.mark.parametrize("policy", ["rewrite", "reject"])
+@pytest.mark.parametrize("said", [[], ["DATA"]])
+@on_both_loops
+async def test_a_message_that_comes_in_during_a_reload_goes_by_what_is_there_afterwards(
+    tmp_path: Path, policy: str, said: list[str]
+) -> None:
+    client = {"username": "careright", "password": {"env": "P"}, "sender_policy": policy}
+    async with entrance(tmp_path, {"client": {"careright": {**client, "upstream": "isp"}}}) as at:
+        visitor = await Visitor.connect(at.port())
+        await visitor.hello()
+        await visitor.log_in()
+        await visitor.envelope()
+        for command in said:
+            await visitor.expect(command, "354")
+        await apply(at, tmp_path, {**_RENAMED, "client": {"careright": {**client, "upstream": "ses"}}})
+        if not said:
+            await visitor.expect("DATA", "354")
+        await visitor.expect("From: a@b.test\r\n\r\nbody\r\n.", "250 2.0.0 Ok: queued as")
+        [(entry, _)] = await at.messages()
+        assert [row.upstream for row in entry.recipients] == ["ses"]
+
+
+@on_both_loops
+async def test_a_message_whose_client_and_upstream_went_meanwhile_is_asked_for_again(tmp_path: Path) -> None:
+    async with entrance(tmp_path, {}) as at:
+        visitor = await Visitor.connect(at.port())
+        await visitor.begin()
+        other = {"username": "other", "password": {"env": "P"}, "upstream": "ses"}
+        await apply(at, tmp_path, {**_RENAMED, "client": {"other": other}})
+        await visitor.expect("From: a@b.test\r\n\r\nbody\r\n.", "451 4.3.2 The configuration has changed")
+        assert await at.messages() == []
+        assert at.counted("relay_messages_refused_total", listener="door", reason="relay") == 1
