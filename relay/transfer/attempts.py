@@ -105,8 +105,17 @@ class Attempts:
         """
         before, self.upstream = self.upstream, upstream
         if before is not upstream:
-            self.reacting += 1
-            self._return(self._retire(before))
+            self.begin_after(before.retire())
+
+    def begin_after(self, work: Coroutine[None, None, None]) -> None:
+        """Begin nothing before this has ended."""
+        self.reacting += 1
+        self._return(self._after(work))
+
+    async def over(self) -> None:
+        """Return once nothing is sent any more, and no connection is kept."""
+        await self.finish(self.upstream)
+        await self.upstream.retire()
 
     async def finish(self, upstream: Upstream) -> None:
         """Return once nothing is sent by this object any more, which a reload replaced."""
@@ -149,9 +158,9 @@ class Attempts:
         self.returning.add(task)
         task.add_done_callback(self.returning.discard)
 
-    async def _retire(self, upstream: Upstream) -> None:
+    async def _after(self, work: Coroutine[None, None, None]) -> None:
         try:
-            await upstream.retire()
+            await work
         except Exception as error:  # task root: what could not be closed stops no mail
             self._around.journal.failed("upstream", error)
         finally:

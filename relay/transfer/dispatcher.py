@@ -170,6 +170,10 @@ class Dispatcher:
     def _open(self, upstream: Upstream) -> None:
         settings = self._around.settings.upstream[upstream.name]
         lane = Lane(upstream, settings, self._around, self._custody, self._settling, self.alerts)
+        for before in self._leaving:
+            if before.name == lane.name:
+                # The provider counts what is still sent by the lane that an earlier reload ended.
+                lane.attempts.begin_after(before.attempts.over())
         gate = lane.standing.gate
         if gate is not None:
             self.alerts.known(gate)

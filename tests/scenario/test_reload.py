@@ -129,8 +129,9 @@ def test_a_message_on_its_way_survives_a_change_of_its_upstream(
     assert relay.log("uncertain") == []
 
 
-def test_a_changed_upstream_never_has_more_connections_than_allowed(
-    provider: ScriptedServer, start_relay: StartRelay
+@pytest.mark.parametrize("how", ["changed", "removed and back"])
+def test_an_upstream_never_has_more_connections_than_allowed(
+    provider: ScriptedServer, start_relay: StartRelay, how: str
 ) -> None:
     settings = plain_settings(provider.port)
     upstream = settings["upstream"]["provider"]
@@ -142,10 +143,14 @@ def test_a_changed_upstream_never_has_more_connections_than_allowed(
     wait_until(lambda: provider.transactions, "the first message to be on its way")
     send(relay)
     provider.wait_for(1)
-    upstream["session_limit"] = "1m"
-    _reload(relay, settings)
+    if how == "changed":
+        _reload(relay, settings | {"upstream": {"provider": upstream | {"session_limit": "1m"}}})
+    else:
+        _reload(relay, settings | {"upstream": {"other": upstream}, "client": {}})
+        _reload(relay, settings)
     send(relay)
-    provider.wait_for(3)
+    send(relay)
+    provider.wait_for(4)
     assert provider.most_connections == 2
 
 
