@@ -266,6 +266,20 @@ def test_the_disk_turns_read_only(
     _all_arrived_once(application, provider, disk)
 
 
+def test_stopped_while_the_disk_is_read_only(
+    provider: ScriptedServer, relay: RelayProcess, disk: SmallDisk, application: Application
+) -> None:
+    provider.close()
+    assert application.offer()
+    assert relay.process is not None
+    with disk.read_only(relay.process.pid, lambda: wait_until(lambda: not application.offer(), "a refusal")):
+        assert relay.terminate() == 0
+    assert "defect" not in relay.log_text()
+    relay.start()
+    provider.open()
+    _all_arrived_once(application, provider, disk, starts=2)
+
+
 def test_no_more_files_can_be_made(
     provider: ScriptedServer, relay: RelayProcess, disk: SmallDisk, application: Application
 ) -> None:
