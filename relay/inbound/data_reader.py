@@ -13,7 +13,7 @@ _DOT: Final = b"\n."
 # A dot that is followed by a bare CR or LF is a line of its own once line ends are mended, so it is not a stuffed one.
 # Behind a bare LF two dots are one that was stuffed: clients that send a text of LF stuff its lines (Python's smtplib).
 # One dot there is nobody's but the text's, and never the end.
-_STUFFED: Final = re.compile(rb"(?<=\r\n)\.(?![\r\n])|(?<!\r\n)(?<=\n)\.(?=\.)")
+_STUFFED: Final = re.compile(rb"(?<=\r\n)\.(?=[^\r\n])|(?<!\r\n)(?<=\n)\.(?=\.)")
 
 
 class DotReader:
@@ -29,7 +29,7 @@ class DotReader:
 
     def feed(self, octets: bytes) -> tuple[bytes, bytes | None]:
         """Return what became certain of the content, and what follows the end; None there until the end was found."""
-        if self._virtual and octets and not octets.startswith(b"."):
+        if self._virtual and octets and not octets.startswith(b".") and len(self._held) == self._virtual:
             self._held = b""
             self._virtual = 0
         octets = self._held + octets
