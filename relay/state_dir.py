@@ -59,12 +59,21 @@ def locked(state_dir: Path) -> Iterator[None]:
                 f"{state_dir}: a relay is running on it already, pid {holder}; stop it first, or set another state_dir"
             ) from error
         _lock_folder(state_dir, folder)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        _say_who(path, descriptor)
         yield
     finally:
         os.close(folder)
         os.close(descriptor)
+
+
+def _say_who(path: Path, descriptor: int) -> None:
+    said = f"{os.getpid()}\n".encode("ascii")
+    try:
+        # Not emptied first: on a full disk another program would take the room.
+        os.pwrite(descriptor, said, 0)
+        os.ftruncate(descriptor, len(said))
+    except OSError as error:
+        raise StateDirError(refusal_of(path, error)) from error
 
 
 def _lock_folder(state_dir: Path, folder: int) -> None:

@@ -57,6 +57,12 @@ def test_a_second_is_refused_and_told_the_first_s_pid(tmp_path: Path) -> None:
         assert (tmp_path / "relay.lock").read_text() == f"{os.getpid()}\n"
 
 
+def test_a_full_disk_is_told_and_no_defect(tmp_path: Path) -> None:
+    (tmp_path / "relay.lock").symlink_to("/dev/full")
+    with pytest.raises(StateDirError, match=r"relay\.lock: No space left on device; free some"), locked(tmp_path):
+        pass
+
+
 def test_a_second_is_refused_though_the_lock_was_removed(tmp_path: Path) -> None:
     with locked(tmp_path):
         (tmp_path / "relay.lock").unlink()
