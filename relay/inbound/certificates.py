@@ -44,9 +44,9 @@ class Certificates:
         elif isinstance(key, SecretReference) and key.aws is not None:
             self.every = _REMOTE_EVERY
 
-    def context(self, version: TlsVersion) -> ssl.SSLContext:
-        """Return the context in force, for the next handshake."""
-        return self._contexts[version]
+    def context(self, version: TlsVersion) -> ssl.SSLContext | None:
+        """Return the context in force, for the next handshake; None where no listener has this version any more."""
+        return self._contexts.get(version)
 
     async def load(self) -> None:
         """Take the certificate for the first time. Raises InboundError."""

@@ -171,3 +171,17 @@ async def test_a_message_whose_client_and_upstream_went_meanwhile_is_asked_for_a
         await visitor.expect("From: a@b.test\r\n\r\nbody\r\n.", "451 4.3.2 The configuration has changed")
         assert await at.messages() == []
         assert at.counted("relay_messages_refused_total", listener="door", reason="relay") == 1
+
+
+@on_both_loops
+async def test_starttls_on_a_connection_that_outlived_the_last_listener_with_tls(tmp_path: Path) -> None:
+    port = free_port()
+    with_tls = {"listener": {"one": {"address": f"127.0.0.1:{port}", "security": "starttls", "require_tls": False}}}
+    async with entrance(tmp_path, with_tls) as at:
+        living = await Visitor.connect(port)
+        await living.hello()
+        await apply(at, tmp_path, tables(f"two:{free_port()}"))
+        await living.expect("STARTTLS", "220")
+        # Nothing in the clear is taken for what TLS protects.
+        assert await living.ended()
+        assert at.counted("relay_connections", listener="one") == 0
