@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from relay.cli.output import CommandError
+from relay.cli.output import CommandError, complain
 
 if TYPE_CHECKING:
     from relay.config.load import Loaded
@@ -48,3 +48,10 @@ def known_upstream(settings: Settings, name: str) -> str:
         known = ", ".join(settings.upstream) or "none"
         raise CommandError(f"{name}: no such upstream; there are: {known}", status=2)
     return name
+
+
+def doubt_names(settings: Settings, client: str | None, upstream: str | None = None) -> None:
+    """Say which of them there is not. No error: mail of what was removed from relay.toml may wait."""
+    for name, kind, known in ((client, "client", settings.client), (upstream, "upstream", settings.upstream)):
+        if name is not None and name not in known:
+            complain(f"{name}: there is no such {kind} any more, or never was; there are: {', '.join(known) or 'none'}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli.invocation import Invocation, invocation_of, known_upstream
+from relay.cli.invocation import Invocation, doubt_names, invocation_of, known_upstream
 from relay.cli.link import Link, link_to
 from relay.cli.output import CommandError, print_json, print_json_list, print_table, say, size_text
 
@@ -27,7 +27,9 @@ Gate = Annotated[str | None, typer.Option("--upstream", metavar="NAME", help="th
 def list_(context: typer.Context, client: Client = None, upstream: OfUpstream = None) -> None:
     """List the messages with a recipient that is not yet sent to, oldest first."""
     invocation = invocation_of(context)
-    with link_to(invocation.settings()) as link:
+    settings = invocation.settings()
+    doubt_names(settings, client, upstream)
+    with link_to(settings) as link:
         entries = _entries(link, {"client": client, "upstream": upstream})
         if invocation.json:
             print_json_list(entries)
@@ -117,7 +119,9 @@ def retry(
     """Try messages now instead of at their next attempt."""
     invocation = invocation_of(context)
     selection = _selection(message, every, client, upstream)
-    with link_to(invocation.settings()) as link:
+    settings = invocation.settings()
+    doubt_names(settings, client, upstream)
+    with link_to(settings) as link:
         if upstream is not None:
             _print_changed(invocation, link.ask("upstream.retry", **selection))
             return
@@ -138,7 +142,9 @@ def remove(
     """Remove messages for good: they are not sent, and nobody is told."""
     invocation = invocation_of(context)
     selection = _selection(message, every, client, upstream)
-    with link_to(invocation.settings()) as link:
+    settings = invocation.settings()
+    doubt_names(settings, client, upstream)
+    with link_to(settings) as link:
         _print_changed(invocation, link.ask("queue.change", change="remove", **selection))
 
 
@@ -157,6 +163,7 @@ def reroute(
     selection = _selection(words[0] if len(words) == 2 else None, every, client, upstream)
     settings = invocation.settings()
     target = known_upstream(settings, words[-1])
+    doubt_names(settings, client, upstream)
     with link_to(settings) as link:
         _print_changed(invocation, link.ask("queue.reroute", to=target, **selection))
 
@@ -170,6 +177,7 @@ def _change_or_gate(
     settings = invocation.settings()
     if upstream is not None:
         known_upstream(settings, upstream)
+    doubt_names(settings, client, upstream)
     with link_to(settings) as link:
         if upstream is not None:
             _print_changed(invocation, link.ask(f"upstream.{change}", upstream=upstream))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli.invocation import invocation_of
+from relay.cli.invocation import doubt_names, invocation_of
 from relay.cli.link import Link, link_to
 from relay.cli.moment import moment_before
 from relay.cli.output import CommandError, complain, print_json_list, print_table, say
@@ -31,7 +31,9 @@ def trace(
     if csv and invocation.json:
         raise CommandError("--csv and --json: one of the two", status=2)
     arguments = {"id": message, "client": client, "to": to, "since_at": moment_before(since), "limit": _LIMIT}
-    with link_to(invocation.settings()) as link:
+    settings = invocation.settings()
+    doubt_names(settings, client)
+    with link_to(settings) as link:
         if csv or (every and invocation.json):
             entries = _all(link, arguments)
             if csv:

@@ -148,6 +148,14 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> RelayProcess:
     return RelayProcess(tmp_path_factory.mktemp("stopped"), plain_settings(9))
 
 
+@pytest.mark.parametrize("words", ["queue list --client clinc", "queue retry --upstream clinc", "trace --client clinc"])
+def test_a_name_that_nothing_has_is_doubted(words: str, stopped: RelayProcess) -> None:
+    found = stopped.command(*words.split())
+    kind, known = ("upstream", "provider") if "--upstream" in words else ("client", "clinic")
+    assert found.returncode == 0
+    assert found.stderr == f"clinc: there is no such {kind} any more, or never was; there are: {known}\n"
+
+
 def test_everything_is_empty_at_first(stopped: RelayProcess) -> None:
     assert asked(stopped, "queue", "list") == []
     assert asked(stopped, "trace") == []
