@@ -88,7 +88,7 @@ class Row:
     def fits(self, occasion: Occasion) -> bool:
         """True where every condition holds."""
         reply = occasion.reply
-        text = reply.text.replace("\n", " ")
+        text = " ".join(reply.text.split())
         return (
             (not self.providers or occasion.provider in self.providers)
             and (not self.stages or occasion.stage in self.stages)

@@ -47,6 +47,10 @@ def _as_others_write_it(text: str) -> Iterator[str]:
     pieces, prefix = words.split(), f"{status} " if status else ""
     yield "\n".join(prefix + piece for piece in pieces)
     yield prefix + "\n".join(pieces)
+    yield "\n".join(f"{prefix}  {piece}" for piece in pieces)
+    yield prefix + "\t ".join(pieces)
+    yield f"{prefix}[SY4P282CA0012.AUSP282.PROD.OUTLOOK.COM] {words}"
+    yield f"{prefix}SMTP; {words}"
     yield f"{prefix}{words} [SYBPR01CA0061.ausprd01.prod.outlook.com 2026-11-22T01:02:03.004Z 08DCF4A0B1C2D3E4]"
     yield f"{prefix}{words} d9443c01a7336-1a2b3c4d5e6sm123456plb.7 - gsmtp"
     yield prefix + words.upper()
