@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from relay.reply import Reply
@@ -15,6 +15,7 @@ from relay.transfer.gate import Opened, gate_for, put_off
 from relay.transfer.outage import Sight
 from relay.transfer.outcome import Deferred, Hold, Outcome, Relayed
 from relay.transfer.reach import Reach
+from relay.transfer.schedule import next_probe
 from relay.transfer.silence import NO_ANSWER
 from relay.transfer.surroundings import Surroundings
 from relay.transfer.verdict import account_hold, unanswered, unreachable
@@ -48,11 +49,20 @@ class Standing:
         self._unanswered_since: int | None = None
         self._doubted = False
         self._delivers = False
+        self._found = surroundings.outgoing.gate(upstream)
+        self._soon_at = next_probe(0, surroundings.clock(), surroundings.settings.queue, surroundings.chance())
 
     @property
     def gate(self) -> Gate | None:
-        """The gate, where the upstream is held."""
-        return self._around.outgoing.gate(self._upstream)
+        """The gate, where the upstream is held.
+
+        One that stood when this process began is probed `retry_first` later at the latest: a secret of the environment
+        changes by a start alone, and who mended anything else meanwhile does not wait for long either.
+        """
+        gate = self._around.outgoing.gate(self._upstream)
+        if gate is None or gate.next_probe_at is None or gate != self._found:
+            return gate
+        return replace(gate, next_probe_at=min(gate.next_probe_at, self._soon_at))
 
     @property
     def state(self) -> State:

@@ -101,6 +101,18 @@ async def test_a_gate_survives_a_restart_and_time_held_does_not_count(tmp_path: 
         assert actor.probes == 1
 
 
+async def test_a_gate_that_stood_at_a_start_is_probed_soon_and_its_pause_goes_on_growing(tmp_path: Path) -> None:
+    hours = settings_of(tmp_path, {"isp": SMTP}, queue={"retry_first": 3600.0, "retry_most": 7200.0, "jitter": 0.0})
+    async with Stage(tmp_path, hours, Actor("isp", always=PASSWORD_REFUSED)) as stage:
+        id_ = await stage.put("a@far.test")
+        await until(lambda: stage.spool.outgoing.gate("isp"), "the hold")
+    soon = settings_of(tmp_path, {"isp": SMTP}, queue={"retry_first": 0.2, "retry_most": 7200.0, "jitter": 0.0})
+    async with Stage(tmp_path, soon, Actor("isp", always=PASSWORD_REFUSED)) as stage:
+        await until(lambda: _gate(stage, "isp").probes == 1, "the probe")
+    async with Stage(tmp_path, soon, Actor("isp")) as stage:
+        await stage.settled(id_, "relayed")
+
+
 async def test_what_waited_long_for_a_held_upstream_is_not_given_up_by_the_first_attempt(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, {"isp": SMTP}, queue={"retry_first": 1.0, "retry_most": 1.0})
     actor = Actor("isp", PASSWORD_REFUSED, PASSWORD_REFUSED, taken, final(451, "4.3.2 Try again later"))
