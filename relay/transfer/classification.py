@@ -85,10 +85,9 @@ class Row:
     slower: bool
     hold_after: float | None
 
-    def fits(self, occasion: Occasion) -> bool:
-        """True where every condition holds."""
+    def fits(self, occasion: Occasion, text: str) -> bool:
+        """True where every condition holds; `text` is the reply's in one line."""
         reply = occasion.reply
-        text = " ".join(reply.text.split())
         return (
             (not self.providers or occasion.provider in self.providers)
             and (not self.stages or occasion.stage in self.stages)
@@ -122,7 +121,8 @@ def rows() -> tuple[Row, ...]:
 
 def row_for(occasion: Occasion) -> Row:
     """Return the first row that fits; the last one fits everything."""
-    return next(row for row in rows() if row.fits(occasion))
+    text = " ".join(occasion.reply.text.split())
+    return next(row for row in rows() if row.fits(occasion, text))
 
 
 def outcome_for(occasion: Occasion, cause: Cause | None = None) -> Outcome:
