@@ -22,7 +22,7 @@ PAGE = Path(__file__).with_name("settings.md")
 _HEAD = """# Settings
 
 Every key of `relay.toml`, generated from the program by `make docs`. How the file is written, how the environment
-overrides it and where secrets come from is in the [README](../README.md).
+overrides it and where secrets come from stands in [relay.example.toml](relay.example.toml).
 
 Durations are a number and `ms`, `s`, `m`, `h`, `d` or `w`; sizes a number and `B`, `KiB`, `MiB`, `GiB`, `KB` or `MB`.
 """
