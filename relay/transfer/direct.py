@@ -127,6 +127,7 @@ class Direct:
             if earlier.uncertain > self._around.settings.queue.ambiguous_attempts:
                 return TOO_OFTEN_UNCERTAIN
         delivery.uncertain_before = earlier.uncertain
+        delivery.said_before = earlier.reply if earlier.reply.positive else None
         delivery.leave_out(earlier.relayed)
         return None
 
@@ -143,11 +144,13 @@ class Direct:
             await self._came_late(key, delivery, late)
             return
         answer = answer_to(self._counted(delivery, outcomes))
-        if answer.taken:
-            await self._taken(key, delivery, outcomes, passed_on(answer.reply, delivery.arrival.id))
+        said = answer.reply if answer.taken else delivery.said_before
+        if said is not None:
+            # Those whom an earlier try reached would hear of a refusal, and may get the message again some day.
+            await self._taken(key, delivery, outcomes, passed_on(said, delivery.arrival.id))
             return
         if any(isinstance(one, Uncertain) for one in outcomes):
-            await self._remember_uncertain(key, delivery)
+            await self._remember_uncertain(key, delivery, NO_ANSWER)
         elif delivery.relayed:
             # Of an archive's copy the client hears nothing: repeating the message must not make another.
             await self._remember(key, delivery, answer.reply, _reached(delivery, outcomes))
@@ -196,12 +199,13 @@ class Direct:
     async def _came_late(self, key: Key | None, delivery: Delivery, late: Sequence[int]) -> None:
         """Record what came after the client had heard 451; what was relayed is not sent again when it is repeated."""
         found = {at: delivery.outcomes[at] for at in late}
-        reached = {at: one for at, one in found.items() if isinstance(one, Relayed)}
-        if reached:
-            said = passed_on(next(iter(reached.values())).reply, delivery.arrival.id)
-            await self._remember(key, delivery, said, _reached(delivery, delivery.ordered()))
+        outcomes = delivery.ordered()
+        answer = answer_to(self._counted(delivery, outcomes))
+        said = passed_on(answer.reply, delivery.arrival.id) if answer.taken else delivery.said_before or NO_ANSWER
         if any(isinstance(one, Uncertain) for one in found.values()):
-            await self._remember_uncertain(key, delivery)
+            await self._remember_uncertain(key, delivery, said)
+        elif any(isinstance(one, Relayed) for one in found.values()):
+            await self._remember(key, delivery, said, _reached(delivery, outcomes))
         await self._records.came_late(
             delivery, {at: one for at, one in found.items() if not isinstance(one, Uncertain)}
         )
@@ -213,9 +217,10 @@ class Direct:
         self._refuse(delivery, NO_ANSWER)
         await self._records.told(delivery, [delivery.outcomes.get(at, unknown) for at in everybody])
 
-    async def _remember_uncertain(self, key: Key | None, delivery: Delivery) -> None:
+    async def _remember_uncertain(self, key: Key | None, delivery: Delivery, said: Reply) -> None:
         pause = round(1000 * self._around.settings.queue.retry_ambiguous)
-        await self._remember(key, delivery, NO_ANSWER, frozenset(), delivery.uncertain_before + 1, pause)
+        reached = _reached(delivery, delivery.ordered())
+        await self._remember(key, delivery, said, reached, delivery.uncertain_before + 1, pause)
 
     async def _remember(
         self,

@@ -45,7 +45,8 @@ class Delivery:
     """From the final dot of the client to the last outcome.
 
     `heard` is what the client waits for, which may be cancelled; `answered`: it was told, whether it was there or not;
-    `late`: that was before the outcome was known. `over` is done when the outcome is recorded.
+    `late`: that was before the outcome was known. `over` is done when the outcome is recorded. `said_before`: the answer
+    by which an earlier try reached some of its recipients.
     """
 
     def __init__(self, arrival: Arrival, listening: Callable[[], bool]) -> None:
@@ -65,6 +66,7 @@ class Delivery:
         self.note: Reply | None = None
         self.uncertain_before = 0
         self.reached_before: frozenset[str] = frozenset()
+        self.said_before: Reply | None = None
 
     @property
     def identified(self) -> bool:

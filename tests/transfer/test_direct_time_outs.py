@@ -10,8 +10,9 @@ from tests.transfer.actor import (
     VANISHED,
     Actor,
     final,
+    refuses,
 )
-from tests.transfer.direct import HASTY, SMTP, Waiting, asks, stage_of
+from tests.transfer.direct import BUSY, HASTY, SMTP, UNKNOWN, Waiting, asks, stage_of
 from tests.transfer.stage import until
 
 
@@ -52,6 +53,36 @@ class TestTimeOuts:
             entry = await client.last()
             assert entry is not None
             assert [row.state.value for row in entry.recipients] == ["relayed", "relayed"]
+
+    async def test_a_repetition_for_those_still_refused_is_taken_since_others_were_reached(self, tmp_path: Path) -> None:
+        actor = Actor("isp", always=refuses({"b@far.test": BUSY, "c@far.test": UNKNOWN}))
+        actor.waits_after_dot = True
+        actor.go.clear()
+        async with stage_of(tmp_path, actor, HASTY) as stage:
+            client = Waiting(stage)
+            first = client.arrival("a@far.test", "b@far.test", "c@far.test")
+            assert (await client.carry(first)).code == 451
+            actor.go.set()
+            await client.over()
+            second = client.arrival("a@far.test", "b@far.test", "c@far.test")
+            assert str(await client.carry(second)) == f"250 2.0.0 Ok: taken ({first.id}) ({second.id})"
+            assert [str(one.forward_path) for one in actor.offers[-1].envelope.recipients] == ["b@far.test", "c@far.test"]
+            assert await stage.states(second.id) == ["queued", "failed"]
+
+    async def test_who_was_reached_is_left_out_also_after_an_end_nobody_knows(self, tmp_path: Path) -> None:
+        actor = Actor("isp", refuses({"b@far.test": BUSY}), VANISHED)
+        actor.waits_after_dot = True
+        async with stage_of(tmp_path, actor, HASTY, queue={"retry_ambiguous": 0.1}) as stage:
+            client = Waiting(stage)
+            for _ in range(2):
+                actor.go.clear()
+                assert (await client.send("a@far.test", "b@far.test")).startswith("451 4.4.2")
+                actor.go.set()
+                await client.over()
+            await asyncio.sleep(0.15)
+            assert (await client.send("a@far.test", "b@far.test")).startswith("250")
+            offered = [[str(one.forward_path)[0] for one in offer.envelope.recipients] for offer in actor.offers]
+            assert offered == [["a", "b"], ["b"], ["b"]]
 
     async def test_a_late_answer_has_the_receipt_written_once(self, tmp_path: Path) -> None:
         actor = Actor("isp")
