@@ -47,7 +47,7 @@ _SPOOL_PATIENCE = 60.0
 
 _RESTART_PAUSE = 5.0
 _WATCH_EVERY = 1.0
-_NEEDS_RESTART = ("hostname", "state_dir", "queue.url", "metrics.address")
+_NEEDS_RESTART = ("hostname", "state_dir", "queue.url", "queue.password", "metrics.address")
 
 
 def serve(config: str | None) -> int:
@@ -321,6 +321,7 @@ class Daemon:
         except InboundError as error:
             return [str(error)]
         before, self._settings = self._settings, new
+        self._spool.apply(new.queue.reserve, new.queue.keep_trace)
         self.journal.prepare(new.listener, new.client, new.upstream)
         logs.configure(new.log.format, new.log.level, new.log.addresses)
         kept = {

@@ -40,6 +40,11 @@ class Room:
         self.gone: SpoolError | None = None
         self._opened: int | None = None
 
+    def keep(self, reserve: int) -> None:
+        """Keep so many octets in reserve from now on."""
+        self._reserve = reserve
+        self._looked = -_EVERY
+
     def refusal(self) -> SpoolError | None:
         """Return why there is too little room; None when there is enough."""
         if self._folder is None:

@@ -144,6 +144,11 @@ class Spool:
         await self._contents.aclose()
         self._database.dispose()
 
+    def apply(self, reserve: int, keep_trace: float) -> None:
+        """Go by another reserve in octets, and keep traces for so many seconds, from now on."""
+        self._room.keep(reserve)
+        self._upkeep.keep_trace = keep_trace
+
     def health(self) -> str | None:
         """Return why the spool can't take mail now, for /readyz; None when it can."""
         if not self._writer.alive:

@@ -59,7 +59,7 @@ class Upkeep:
         self._reader = reader
         self._room = room
         self._clock = clock
-        self._keep_trace = keep_trace
+        self.keep_trace = keep_trace
         self._refresh = refresh
         self._remove = remove
         self._log = Log("relay")
@@ -154,7 +154,7 @@ class Upkeep:
 
     async def purge(self) -> int:
         """Forget what was kept long enough, and give free pages back; return of how many messages the trace went."""
-        cutoff_at = self._clock() - int(self._keep_trace * 1000)
+        cutoff_at = self._clock() - int(self.keep_trace * 1000)
         gone = 0
         after: str | None = ""
         while after is not None:

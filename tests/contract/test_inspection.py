@@ -112,6 +112,14 @@ class TestTrace:
         assert [entry.message.id for entry in entries] == [young, waiting]
         assert (store.rows("messages"), store.rows("recipients"), store.rows("events")) == (2, 2, 2)
 
+    async def test_it_is_forgotten_earlier_where_it_is_kept_shorter_now(self, store: Store) -> None:
+        await store.put()
+        claim = await store.claim_one()
+        await store.spool.outgoing.settle(claim, relayed(claim), [])
+        store.clock.forward(2 * 86400)
+        store.spool.apply(reserve=0, keep_trace=86400.0)
+        assert await store.spool.purge() == 1
+
     async def test_much_is_forgotten_in_batches(self, store: Store) -> None:
         await asyncio.gather(*(store.put() for _ in range(250)))
         for claim in await store.claim(messages=250):

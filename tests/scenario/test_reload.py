@@ -99,6 +99,16 @@ def test_what_needs_a_restart_is_told(provider: ScriptedServer, start_relay: Sta
         assert b"relay.clinic.test" in connection.ehlo()[1]
 
 
+def test_another_reserve_counts_at_once(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    relay = start_relay(plain_settings(provider.port))
+    _reload(relay, plain_settings(provider.port, reserve="1048576GiB"))
+    with smtplib.SMTP("127.0.0.1", relay.port(), timeout=30) as connection:
+        connection.ehlo()
+        assert connection.mail(SENDER)[0] == 452
+        _reload(relay, plain_settings(provider.port, reserve="1KiB"))
+        assert connection.mail(SENDER)[0] == 250
+
+
 def test_mail_of_an_upstream_that_is_gone_can_be_rerouted(provider: ScriptedServer, start_relay: StartRelay) -> None:
     relay = start_relay(plain_settings(9))
     send(relay)
