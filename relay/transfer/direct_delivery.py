@@ -45,8 +45,8 @@ class Delivery:
     """From the final dot of the client to the last outcome.
 
     `heard` is what the client waits for, which may be cancelled; `answered`: it was told, whether it was there or not;
-    `late`: that was before the outcome was known. `over` is done when the outcome is recorded. `said_before`: the answer
-    by which an earlier try reached some of its recipients.
+    `late`: that was before the outcome was known. `over` is done when the outcome is recorded. `said_before`: the
+    answer by which an earlier try reached some of its recipients.
     """
 
     def __init__(self, arrival: Arrival, listening: Callable[[], bool]) -> None:
