@@ -18,7 +18,7 @@ from relay.control.status import Life, status_of
 from relay.control.trial import trial_of, trial_sender
 from relay.doctor.senders import open_clients, senders_for
 from relay.journal import Journal
-from relay.spool.contract import Change, Inspection, Outgoing
+from relay.spool.contract import Change, Inspection, Outgoing, SpoolError
 from relay.spool.records import Gate, HoldReason, Selection, Use
 from relay.transfer.explanation import diagnosis_of_gate
 from relay.upstream.contract import Upstream
@@ -71,11 +71,14 @@ class Answers:
         }
 
     async def answer(self, command: str, arguments: Mapping[str, Any]) -> Any:
-        """Return the JSON value asked for. Raises RefusedError."""
+        """Return the JSON value asked for. Raises RefusedError, also where the spool can't do it now."""
         known = self._known.get(command)
         if known is None:
             raise RefusedError(f"{command:.40}: not known to this version of relay")
-        return await known(arguments)
+        try:
+            return await known(arguments)
+        except SpoolError as error:
+            raise RefusedError(f"the queue is not available: {error}") from error
 
     async def _status(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
         return await status_of(self._settings(), self._inspection, self._outgoing, self._life)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.control.socket import RefusedError, connect
 from tests.rig.relay import RelayProcess
 from tests.rig.script import Answer
 from tests.rig.scripted import ScriptedServer
@@ -259,6 +260,11 @@ def test_the_disk_turns_read_only(
         # It does not end for it: what it could not write down would be sent again.
         assert relay.http("/healthz")[0] == 200
         assert len(relay.log("spool_failed")) < 5
+        control = connect(disk.seen)
+        assert control is not None
+        # Whoever types a command hears what the log says.
+        with control, pytest.raises(RefusedError, match="the queue is not available: .*mount -o remount,rw"):
+            control.ask("queue.change", {"change": "hold"})
     _ready(relay)
     relay.wait_for_event("relayed")
     assert application.offer()
