@@ -95,5 +95,5 @@ def _explained(error: Exception) -> str:
         reason = (error.reason or "the certificate cannot be used").replace("_", " ").lower()
         return f"{reason}; the certificate and its private key have to be one pair in PEM, the key without passphrase"
     if isinstance(error, OSError):
-        return refusal_of(error.filename, error)
+        return refusal_of(error.filename or "state_dir/tls", error)
     return str(error)

@@ -82,12 +82,15 @@ class Database:
                 connect_args={"connect_timeout": 10, "application_name": "relay"},
             )
 
-    def connect(self) -> Connection:
-        """Open a connection in which every statement is its own transaction until `begin`."""
+    def connect(self, *, reading: bool = False) -> Connection:
+        """Open a connection in which every statement is its own transaction until `begin`.
+
+        `reading` writes nothing, so that a spool on a full disk can be looked at. Raises SpoolError.
+        """
         try:
             connection = self.engine.connect()
             if self.sqlite:
-                self._prepare(connection)
+                self._prepare(connection, reading=reading)
             else:
                 connection.exec_driver_sql(_WAIT_FOR_THE_DISK).close()
         except SQLAlchemyError as error:
@@ -95,10 +98,11 @@ class Database:
         return connection
 
     @staticmethod
-    def _prepare(connection: Connection) -> None:
+    def _prepare(connection: Connection, *, reading: bool) -> None:
         for pragma in (
             f"busy_timeout = {_BUSY_MILLISECONDS}",
-            "auto_vacuum = INCREMENTAL",
+            # A write, even where it is so already.
+            *(() if reading else ("auto_vacuum = INCREMENTAL",)),
             "journal_mode = WAL",
             "synchronous = FULL",
             "secure_delete = FAST",

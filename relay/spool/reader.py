@@ -35,7 +35,7 @@ class Reader:
     def _run(self, query: Callable[[Connection], Result]) -> Result:
         try:
             if self._connection is None:
-                self._connection = self._database.connect()
+                self._connection = self._database.connect(reading=True)
                 tolerate(self._connection)
             return query(self._connection)
         except SQLAlchemyError as error:
