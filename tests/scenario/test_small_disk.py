@@ -263,7 +263,7 @@ def test_the_disk_turns_read_only(
         control = connect(disk.seen)
         assert control is not None
         # Whoever types a command hears what the log says.
-        with control, pytest.raises(RefusedError, match="the queue is not available: .*mount -o remount,rw"):
+        with control, pytest.raises(RefusedError, match=r"the queue is not available: .*mount -o remount,rw"):
             control.ask("queue.change", {"change": "hold"})
     _ready(relay)
     relay.wait_for_event("relayed")
