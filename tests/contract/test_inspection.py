@@ -194,6 +194,10 @@ class TestChanges:
         settlements = [*relayed(claim)[:1], *deferred(claim, store.clock())[1:]]
         assert await store.spool.outgoing.settle(claim, settlements, []) is True
         assert await store.states(id_) == [RELAYED, ends]
+        (traced,) = await store.spool.inspection.trace(Selection(id=id_), None, None, 1)
+        assert traced.recipients[1].hold_reason == (HoldReason.OPERATOR if change == "hold" else None)
+        wished = [one.event for one in traced.events if one.event in {"held", "removed"}]
+        assert wished == ([ends] if change in {"hold", "remove"} else [])
         expected = {"hold": 1, "remove": 0, "release": 1, "retry": 1}[change]
         assert store.spool.intake.waiting("careright") == expected
 

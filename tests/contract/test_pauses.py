@@ -2,9 +2,9 @@
 
 from sqlalchemy import event
 
-from relay.spool.records import Gate, HoldReason, Selection
+from relay.spool.records import Gate, HoldReason, RecipientState, Selection, Settlement
 from tests.contract.conftest import Store
-from tests.contract.mail import deferred, relayed
+from tests.contract.mail import LATER, deferred, relayed
 from tests.contract.test_moves import move_all
 
 DAY = 86400.0
@@ -105,3 +105,20 @@ async def test_what_waits_is_not_touched_when_a_gate_opens(store: Store) -> None
     event.remove(engine, "before_cursor_execute", remember)
     assert any("pauses" in sql for sql in said)
     assert not any("recipients" in sql or "messages" in sql for sql in said), said
+
+
+async def test_what_an_attempt_passes_on_keeps_the_time_for_which_the_first_was_held(store: Store) -> None:
+    both = ("office365", "gmail")
+    message, other = store.arrival(recipients=2, upstream=both), store.arrival(upstream=both)
+    await store.spool.intake.put(message)
+    await store.spool.intake.put(other)
+    await held(store, "office365", 100)
+    claim = next(one for one in await store.claim() if one.message.id == message.id)
+    now = store.clock()
+    passed = Settlement(0, RecipientState.QUEUED, "deferred", LATER, next_attempt_at=now, upstream="gmail")
+    assert await store.spool.outgoing.settle(claim, [passed, deferred(claim, now)[1]], [])
+    (traced,) = await store.spool.inspection.trace(Selection(id=message.id), None, None, 1)
+    assert [(row.upstream, row.give_up_at) for row in traced.recipients] == [
+        (upstream, message.give_up_at + 100_000) for upstream in reversed(both)
+    ]
+    assert await given_up_at(store, other.id) == other.give_up_at + 100_000

@@ -123,6 +123,7 @@ REPLIES: list[tuple[Provider, str, str, str]] = [
     (M365, "data", "554 5.2.2 STOREDRV.Submission.Exception:QuotaExceededException; mailbox full", "quota"),
     (M365, "data", "554 5.2.0 STOREDRV.Submission.Exception:QuotaExceededException; Failed to process", "quota"),
     (M365, "mail", "554 5.2.2 mailbox full", "quota"),
+    (M365, "data", "451 mailbox full", "transient"),
     (M365, "data", "554 5.2.2 Submission quota exceeded", "quota"),
     (M365, "rcpt", "554 5.2.2 mailbox full", "permanent"),
     (

@@ -5,7 +5,7 @@ import pytest
 from relay.config.operating_settings import QueueSettings
 from relay.spool.records import HoldReason, RecipientState, Settlement
 from relay.transfer.outcome import Deferred, Failed, Hold, Outcome, Relayed, Scope, Uncertain
-from relay.transfer.settlement import NO_FINAL_REPLY, Terms, expired, settlement_for
+from relay.transfer.settlement import NO_FINAL_REPLY, Terms, expired, noted, settlement_for
 from tests.unit.transfer.made import ACCEPTED_AT, HOUR, row, said
 
 NOW = ACCEPTED_AT + HOUR
@@ -80,3 +80,12 @@ def test_what_may_have_been_taken_is_not_offered_again_when_its_time_is_over() -
 def test_expired_without_any_reply() -> None:
     assert str(expired(None)) == "451 4.4.7 Delivery time expired"
     assert expired(LATER).said_by == "relay"
+
+
+def test_what_was_done_to_a_message_is_told_of_its_end_only() -> None:
+    put_off, ended = (
+        Settlement(at, RecipientState.QUEUED, event, None) for at, event in enumerate(("deferred", "failed"))
+    )
+    note = said("250 2.6.0 From rewritten")
+    assert [one.note for one in noted([put_off, ended], note)] == [None, note]
+    assert [one.note for one in noted([put_off, ended], None)] == [None, None]

@@ -83,6 +83,16 @@ def test_only_recipients_that_need_smtputf8_fail_without_it(addresses: tuple[str
     assert [type(one) for one in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("sender", "expected"), [("app@clinic.test", Deferred), (None, Deferred), ("zoë@c.test", Failed)]
+)
+def test_a_sender_that_needs_smtputf8_needs_it_for_every_recipient(sender: str | None, expected: type) -> None:
+    said_no = reply(550, "5.6.7", "mx cannot take addresses or headers that are not ASCII")
+    both = claim(row("zoë@far.test", 0), row("ok@far.test", 1), of=message(sender))
+    found = outcomes_of(Conversation(Phase.MAIL, (None, None), said_no, Cause.SMTPUTF8_MISSING), both, "smtp")
+    assert [type(one) for one in found] == [Failed, expected]
+
+
 def test_ses_names_the_sender_that_is_not_verified() -> None:
     refused = said("554 Message rejected: Email address is not verified: Lab <LAB@clinic.test>, a@far.test")
     offered = claim(row("a@far.test"), of=message("bounces@clinic.test", header_from="lab@clinic.test"))
@@ -136,6 +146,27 @@ def test_a_null_reverse_path_that_is_refused_holds_that_message_only() -> None:
     ordinary, bounce = claim(row()), claim(row(), of=message(sender=None))
     assert outcomes_of(conversation, ordinary, "microsoft365") == (Hold(refused, HoldReason.AUTH),)
     assert outcomes_of(conversation, bounce, "microsoft365") == (Hold(refused, HoldReason.SEND_AS, Scope.SENDER),)
+
+
+@pytest.mark.parametrize(
+    ("phase", "text", "reason"),
+    [
+        (Phase.AUTH, "535 5.7.3 Authentication unsuccessful", HoldReason.AUTH),
+        (Phase.MAIL, "550 5.1.90 You have reached your daily limit for message recipients", HoldReason.QUOTA),
+    ],
+)
+def test_with_a_null_reverse_path_too_the_account_is_held_for_its_own_faults(
+    phase: Phase, text: str, reason: HoldReason
+) -> None:
+    bounce = claim(row(), of=message(sender=None))
+    assert outcomes_of(Conversation(phase, (None,), said(text)), bounce, "microsoft365") == (Hold(said(text), reason),)
+
+
+def test_a_reply_may_name_the_recipient_of_a_null_reverse_path() -> None:
+    refused = said("554 Message rejected: Email address is not verified: a@far.test")
+    bounce = claim(row("a@far.test"), of=message(sender=None))
+    (outcome,) = outcomes_of(Conversation(Phase.DONE, (RCPT_OK,), refused), bounce, "ses")
+    assert outcome == Failed(refused, "ses_recipient_not_verified")
 
 
 def test_a_long_reply_to_many_recipients_holds_nobody_up() -> None:
