@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import NoReturn
 
 from relay import descriptors, logs, memory, state_dir, systemd
 from relay.config.load import Loaded, find, load
@@ -50,11 +51,15 @@ _WATCH_EVERY = 1.0
 _NEEDS_RESTART = ("hostname", "state_dir", "queue.url", "queue.password", "metrics.address")
 
 
-def serve(config: str | None) -> int:
-    """Run until SIGTERM or SIGINT; return the exit status. SIGHUP reads the configuration again."""
+def serve(config: str | None) -> NoReturn:
+    """Run until SIGTERM or SIGINT, and end the process. SIGHUP reads the configuration again."""
     environ = dict(os.environ)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(_until_signalled(find(config, environ), environ))
+        status = runner.run(_until_signalled(find(config, environ), environ))
+        logs.flush()
+        # All is closed. The interpreter would wait for threads that nothing can break off, such as one that asks a name
+        # server which doesn't answer, for longer than a service manager is promised.
+        os._exit(status)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -1,5 +1,6 @@
 """SIGTERM while everybody is in the middle of something."""
 
+import os
 import signal
 import smtplib
 import socket
@@ -153,6 +154,27 @@ def test_stopped_twice_at_every_stage(provider: ScriptedServer, start_relay: Sta
     assert b"250 2.0.0 Ok: queued" in heard[0], "what was coming in may end"
     arrived = [one for one in provider.accepted if "<half@example.test>" in one.recipients]
     assert len(arrived) + ("half@example.test" in kept) == 1
+
+
+def test_a_thread_that_hangs_does_not_hold_up_the_end(provider: ScriptedServer, start_relay: StartRelay) -> None:
+    relay = start_relay(plain_settings(provider.port))
+    # Reading it never ends, as on a share that went away.
+    relay.config.unlink()
+    os.mkfifo(relay.config)
+    relay.reload()
+    writer = wait_until(lambda: _writing_end(relay.config), "the file to be read")
+    try:
+        assert relay.terminate(20) == 0
+    finally:
+        os.close(writer)
+    assert relay.log("stopped")
+
+
+def _writing_end(pipe: Path) -> int | None:
+    """A descriptor of a named pipe that somebody has opened to read, else None."""
+    with suppress(OSError):
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    return None
 
 
 def _hears(process: Popen[bytes] | None, number: signal.Signals) -> bool:
