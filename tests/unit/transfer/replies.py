@@ -247,6 +247,15 @@ REPLIES: list[tuple[Provider, str, str, str]] = [
     (SMTP, "auth", "535 5.7.8 Error: authentication failed", "auth"),
     (SMTP, "auth", "454 4.7.0 Temporary authentication failure", "transient"),
     (SMTP, "mail", "530 5.7.0 Must issue a STARTTLS command first", "auth"),
+    (SMTP, "mail", "503 AUTH first (#5.5.1)", "auth"),
+    (SMTP, "rcpt", "503 5.5.1 Please log in first", "auth"),
+    (SMTP, "mail", "503 5.5.1 Bad sequence of commands", "permanent"),
+    (
+        SMTP,
+        "data",
+        "554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied",
+        "send_as, this From",
+    ),
     (SMTP, "mail", "535 5.7.8 Not logged in", "auth"),
     (
         SMTP,
