@@ -39,7 +39,9 @@ class Waiting(Protocol):
 
 
 class Attempts:
-    """`upstream`, `provider`, `meter`, `pace` change with the configuration; `ended` is called after each attempt.
+    """`upstream`, `provider`, `logs_in`, `meter`, `pace` change with the configuration.
+
+    `ended` is called after each attempt.
 
     While it is `reacting`, to the end of an attempt or to another configuration, nothing is begun.
     """
@@ -55,6 +57,7 @@ class Attempts:
     ) -> None:
         self.upstream = upstream
         self.provider: Provider = "smtp"
+        self.logs_in = True
         self.pace = Pace(1)
         self.meter: Meter
         self.backlog: deque[Claim] = deque()
@@ -216,7 +219,7 @@ class Attempts:
     def _known(self, attempt: Attempt, conversation: Conversation | None) -> Sequence[Outcome]:
         """Return what came of an attempt in spite of an error of ours: what was answered is not sent again for it."""
         if conversation is not None and conversation.phase is Phase.DONE:
-            return outcomes_of(conversation, attempt.claim, self.provider)
+            return outcomes_of(conversation, attempt.claim, self.provider, logs_in=self.logs_in)
         outcome: Outcome = Uncertain() if attempt.past_dot else Deferred(_OUR_FAULT)
         return [outcome] * len(attempt.claim.recipients)
 
@@ -224,7 +227,7 @@ class Attempts:
         claim, others = attempt.claim, len(self.sending)
         self._conversations += attempt.reached
         self._show_connections()
-        outcomes = outcomes_of(conversation, claim, self.provider)
+        outcomes = outcomes_of(conversation, claim, self.provider, logs_in=self.logs_in)
         if complains_of_connections(outcomes):
             self._slow_down(others + 1)
             if unreachable(conversation) and (others or self.upstream.connections):

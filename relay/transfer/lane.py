@@ -83,6 +83,7 @@ class Lane:
         self.meter.change(limits)
         self._loaded = not limits.any
         self.attempts.provider = provider_of(settings)
+        self.attempts.logs_in = settings.type != "smtp" or bool(getattr(settings, "username", None))
         self.attempts.pace = Pace(settings.max_connections)
 
     @property

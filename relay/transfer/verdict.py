@@ -20,9 +20,14 @@ _ADDRESS = re.compile(r"(?<![^\s<>()\[\]:;,\"'])[^\s<>()\[\]:;,\"']+@[\w.-]+")
 _NO_ANSWER = reply(451, "4.4.2", "The conversation ended without an answer")
 
 
-def outcomes_of(conversation: Conversation, claim: Claim, provider: Provider) -> tuple[Outcome, ...]:
-    """Return the outcome of each of the claim's recipients, by position: its own refusal first, then the common end."""
-    return tuple(_outcome(conversation, at, claim, provider) for at in range(len(claim.recipients)))
+def outcomes_of(
+    conversation: Conversation, claim: Claim, provider: Provider, *, logs_in: bool = True
+) -> tuple[Outcome, ...]:
+    """Return the outcome of each of the claim's recipients, by position: its own refusal first, then the common end.
+
+    `logs_in` False: the upstream was given no login, so that one that is asked for is missed by whatever message.
+    """
+    return tuple(_outcome(conversation, at, claim, provider, logs_in) for at in range(len(claim.recipients)))
 
 
 def outcome_of_probe(conversation: Conversation, provider: Provider) -> Outcome:
@@ -60,7 +65,7 @@ def complains_of_connections(outcomes: Sequence[Outcome]) -> bool:
     return any(isinstance(one, Deferred) and one.slower for one in outcomes)
 
 
-def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provider) -> Outcome:
+def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provider, logs_in: bool) -> Outcome:
     said = conversation.recipients[at] if at < len(conversation.recipients) else None
     if said is not None and not said.positive:
         return outcome_for(Occasion(provider, Stage.RCPT, said, named_in(said, at, claim.message, claim.recipients)))
@@ -77,7 +82,7 @@ def _outcome(conversation: Conversation, at: int, claim: Claim, provider: Provid
     )
     outcome = outcome_for(occasion, conversation.cause)
     refused = conversation.phase is Phase.MAIL and isinstance(outcome, Hold) and outcome.reason is HoldReason.AUTH
-    if refused and claim.message.reverse_path is None:
+    if refused and logs_in and claim.message.reverse_path is None:
         # Microsoft says "530 5.7.57 Client not authenticated" to MAIL FROM:<> of a client that is.
         return Hold(ended, HoldReason.SEND_AS, Scope.SENDER)
     return outcome

@@ -148,6 +148,13 @@ def test_a_null_reverse_path_that_is_refused_holds_that_message_only() -> None:
     assert outcomes_of(conversation, bounce, "microsoft365") == (Hold(refused, HoldReason.SEND_AS, Scope.SENDER),)
 
 
+def test_a_null_reverse_path_misses_the_login_that_an_upstream_was_not_given_as_any_other_does() -> None:
+    refused = said("530 5.7.0 Authentication required")
+    bounce = claim(row(), of=message(sender=None))
+    outcomes = outcomes_of(Conversation(Phase.MAIL, (None,), refused), bounce, "smtp", logs_in=False)
+    assert outcomes == (Hold(refused, HoldReason.AUTH),)
+
+
 @pytest.mark.parametrize(
     ("phase", "text", "reason"),
     [
