@@ -137,6 +137,15 @@ async def test_a_probe_is_made_with_what_is_not_past_its_clients_deadline(tmp_pa
         assert "late@far.test" not in [str(one.envelope.recipients[0].forward_path) for one in actor.offers]
 
 
+async def test_a_notice_that_misses_a_login_nobody_gave_us_waits_with_the_upstream(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, {"isp": SMTP}, queue={"retry_first": 0.1, "retry_most": 0.1})
+    actor = Actor("isp", ends(Phase.MAIL, said(530, "5.7.0 Authentication required")))
+    async with Stage(tmp_path, settings, actor) as stage:
+        notice = await stage.put("app@clinic.test", sender=None)
+        await until(lambda: stage.spool.outgoing.gate("isp"), "the hold")
+        await stage.settled(notice, "relayed")
+
+
 async def test_only_this_from_is_held(tmp_path: Path) -> None:
     actor = Actor("m365", SEND_AS)
     async with Stage(tmp_path, settings_of(tmp_path, {"m365": M365}), actor) as stage:
