@@ -56,9 +56,10 @@ def test_beside_a_running_relay(relay: RelayProcess) -> None:
     code, found = _checked(relay)
     assert relay.process is not None
     assert (code, found["ok"], found["running"]) == (0, True, relay.process.pid)
-    assert _kinds(found) == []
+    assert _kinds(found) == [], found["findings"]
     assert found["rows"]["messages"] == 3
-    assert found["waiting"] == {"queued": 3}
+    # One of them may be tried just then.
+    assert sum(found["waiting"].values()) == 3
     send(relay)
     done = relay.command("spool", "check")
     assert done.returncode == 0
