@@ -61,8 +61,8 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Meter]:
     """Of what the spool does from now on."""
     meter, connect = Meter(), Database.connect
 
-    def watched(database: Database) -> Connection:
-        connection = connect(database)
+    def watched(database: Database, *, reading: bool = False) -> Connection:
+        connection = connect(database, reading=reading)
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         meter.watch(driver)

@@ -107,8 +107,8 @@ class TestSqlite:
         """A disk for 60 pages of the database."""
         connect = Database.connect
 
-        def limited(database: Database) -> Connection:
-            connection = connect(database)
+        def limited(database: Database, *, reading: bool = False) -> Connection:
+            connection = connect(database, reading=reading)
             connection.exec_driver_sql("PRAGMA max_page_count = 60").close()
             return connection
 

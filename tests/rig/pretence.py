@@ -41,8 +41,8 @@ def pretend(folder: Path, size: int) -> None:
             raise error
         say(cursor, sql)
 
-    def connected(database: Database) -> Connection:
-        connection = connect(database)
+    def connected(database: Database, *, reading: bool = False) -> Connection:
+        connection = connect(database, reading=reading)
         if (folder / READ_ONLY).exists():
             connection.exec_driver_sql("PRAGMA query_only = ON").close()
         return connection
