@@ -296,6 +296,7 @@ def test_sigterm_tells_who_waits_and_records_what_was_sent(provider: ScriptedSer
     with ThreadPoolExecutor(4) as clients:
         waiting = [clients.submit(submitted, relay, mark=str(number)) for number in range(4)]
         wait_until(lambda: len(provider.transactions) == 2, "two to be past their final dots")
+        wait_until(lambda: '"direct": 4' in relay.command("status", "--json").stdout, "the other two to wait")
         began = time.monotonic()
         assert relay.terminate() == 0
         assert time.monotonic() - began < 25
