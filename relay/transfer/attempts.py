@@ -41,9 +41,8 @@ class Waiting(Protocol):
 class Attempts:
     """`upstream`, `provider`, `logs_in`, `meter`, `pace` change with the configuration.
 
-    `ended` is called after each attempt.
-
-    While it is `reacting`, to the end of an attempt or to another configuration, nothing is begun.
+    `ended` is called after each attempt. While it is `reacting`, to the end of an attempt or to another configuration,
+    nothing is begun.
     """
 
     def __init__(
